@@ -1,0 +1,114 @@
+//! relay.yaml as the rest of the program sees it: checked, complete, with every default filled in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::destination::Destination;
+use crate::queue::{Keep, Redelivery};
+
+/// The whole of relay.yaml.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For hooks.
+    pub listen: SocketAddr,
+    pub public_url: url::Url,
+    pub admin: Admin,
+    pub data: PathBuf,
+    /// The user's folder of template sets; it need not exist.
+    pub templates: PathBuf,
+    pub shutdown_grace: Duration,
+    pub history: Keep,
+    pub dead: Keep,
+    pub dedupe: Keep,
+    pub limits: Limits,
+    pub sources: BTreeMap<Arc<str>, Source>,
+    /// By name.
+    pub destinations: BTreeMap<Arc<str>, Destination>,
+    /// In the file's order; none at all means that everything goes everywhere.
+    pub routes: Vec<Route>,
+}
+
+/// The listener for people and scripts.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub token: Option<SecretString>,
+    /// Names besides loopback that `Host` may carry.
+    pub hosts: Vec<String>,
+}
+
+/// What bounds memory, time and disk. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub body: usize,
+    /// For all bodies under way together.
+    pub bytes: usize,
+    pub headers: usize,
+    pub connections: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    /// Attempts under way at once, over all destinations.
+    pub sends: usize,
+    /// Events in the log.
+    pub backlog: u64,
+    pub free_disk: u64,
+}
+
+/// One entry under `sources`: who may post to `/hooks/{name}`, and how repeats are treated.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Empty when `unsigned` is allowed.
+    pub secrets: Vec<SecretString>,
+    pub unsigned: bool,
+    /// Accept `X-Hub-Signature` (sha1).
+    pub sha1: bool,
+    /// Accept the `secret` field in the body of Gogs up to 0.9.
+    pub body_secret: bool,
+    pub redelivery: Redelivery,
+    /// `None` switches it off.
+    pub same_body: Option<Duration>,
+}
+
+/// One entry under `routes`. An empty filter lets everything through.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    pub name: Option<Arc<str>>,
+    pub from: Vec<String>,
+    pub events: Vec<String>,
+    pub actions: Vec<String>,
+    pub repos: Vec<String>,
+    pub branches: Vec<String>,
+    pub tags: Vec<String>,
+    pub senders: Vec<String>,
+    pub to: Vec<Arc<str>>,
+}
+
+/// One mistake, or one piece of advice, in relay.yaml or a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub severity: Severity,
+    /// `relay.yaml`, a template's path, or `environment variable GOGS_RELAY__…`.
+    pub file: String,
+    /// From 1.
+    pub line: Option<usize>,
+    /// From 1, in characters.
+    pub column: Option<usize>,
+    /// The line itself, when it can hold no secret.
+    pub excerpt: Option<String>,
+    /// What is wrong: a lowercase fragment.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// Whether the program can run with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+}

@@ -1,0 +1,55 @@
+//! An event: what Gogs said, byte for byte, and the few facts that routing needs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// An event's place in the log: a plain integer from 1, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub u64);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What arrived, verified. Frozen from here on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The name of the source in relay.yaml that it came through.
+    pub source: Arc<str>,
+    /// The event's name in Gogs' words, `push` for example; `unknown` when it was not a name.
+    /// Always `[a-z0-9_]{1,40}`.
+    pub name: Arc<str>,
+    /// The sender's id of the delivery (`X-Gogs-Delivery`), or a UUID of our own.
+    pub delivery_id: Arc<str>,
+    /// When it arrived.
+    pub received: Timestamp,
+    /// The JSON text as it was signed; never re-serialised.
+    pub body: Bytes,
+}
+
+/// What routing and listing need to know of an event. A field is `None` when the event does not
+/// have such a thing (a push has no action), so a filter on it is passed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `opened`, `published`, …
+    pub action: Option<String>,
+    /// `owner/name`.
+    pub repo: Option<String>,
+    /// The branch in question, short: of a push its ref, of a pull request `base_branch`, of a
+    /// release `target_commitish`, of create and delete the branch.
+    pub branch: Option<String>,
+    /// The tag in question, short: of pushes, creates and deletes of tags, and of releases.
+    pub tag: Option<String>,
+    /// The user name of who did it.
+    pub sender: Option<String>,
+    /// Gogs' “Test Delivery” button was pressed.
+    pub is_test: bool,
+}

@@ -1,0 +1,1 @@
+//! Takes deliveries in: receive, verify, decode.

@@ -1,0 +1,3 @@
+//! From a lane's head to the service's answer.
+
+pub mod verdict;

@@ -1,0 +1,1 @@
+//! What became of deliveries: found and explained for people.

@@ -1,0 +1,1 @@
+//! relay.yaml: every mistake at once, each with its place; one fixture a mistake.

@@ -1,0 +1,1 @@
+//! One delivery in, one out: recorded deliveries through the whole relay.

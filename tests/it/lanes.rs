@@ -1,0 +1,1 @@
+//! Lanes, schedules and pace under a stepped clock, against stand-ins that count violations.

@@ -1,0 +1,19 @@
+//! The integration tests: real sockets, the real binary, the real sled, recorded deliveries.
+#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+
+mod corpus;
+
+mod cli;
+mod config;
+mod hostile;
+mod ingest;
+mod journey;
+mod kill;
+mod lanes;
+mod messages;
+mod queue;
+mod readme;
+mod route;
+mod templates;
+mod tidy;
+mod verdicts;

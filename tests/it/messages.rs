@@ -1,0 +1,1 @@
+//! Both built-in sets over every recorded event.

@@ -1,0 +1,1 @@
+//! The README and relay.yaml keep their word.

@@ -1,0 +1,1 @@
+//! Routes: which destinations an event goes to, and why.
