@@ -1,1 +1,88 @@
-//! The own API, for people and scripts.
+//! The own API, for people and scripts: what became of deliveries, and a hand on the lanes.
+//!
+//! It listens on `admin.listen` and answers probes from the first moment; everything else answers
+//! 503 until the queue is open.
+
+mod deliveries;
+mod destinations;
+mod error;
+mod guard;
+mod preview;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Relay;
+use crate::config::Admin;
+use error::ApiError;
+
+/// What every handler sees. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    settings: Arc<Admin>,
+    relay: Arc<OnceLock<Relay>>,
+    shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// `shutdown` makes the relay unready.
+    pub fn new(settings: Admin, shutdown: CancellationToken) -> Shared {
+        Shared { settings: Arc::new(settings), relay: Arc::default(), shutdown }
+    }
+
+    /// From here on the relay is ready.
+    pub fn ready(&self, relay: Relay) {
+        // A second call would be a bug; the first relay stays.
+        let _second = self.relay.set(relay);
+    }
+
+    fn relay(&self) -> Result<&Relay, ApiError> {
+        let starting = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the relay is starting");
+        self.relay.get().ok_or_else(starting)
+    }
+}
+
+/// Serves until `shutdown`; open requests are finished.
+///
+/// # Errors
+/// What the listener says.
+pub async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
+    let shutdown = shared.shutdown.clone();
+    axum::serve(listener, router(shared)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::show).delete(deliveries::cancel))
+        .route("/v1/deliveries/{id}/redeliver", post(deliveries::redeliver))
+        .route("/v1/destinations", get(destinations::list))
+        .route("/v1/destinations/{name}/hold", post(destinations::hold))
+        .route("/v1/destinations/{name}/resume", post(destinations::resume))
+        .route("/v1/destinations/{name}/discard", post(destinations::discard))
+        .route("/v1/destinations/{name}/test", post(destinations::test))
+        .route("/v1/events/{id}", get(preview::event))
+        .route("/v1/render", post(preview::render))
+        .route("/v1/route", post(preview::route))
+        .fallback(|| async { ApiError::not_found("no such path") })
+        .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
+        .with_state(shared)
+}
+
+/// 200 once the first 202 is possible, until the relay stops.
+async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
+    if shared.shutdown.is_cancelled() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the relay is stopping"));
+    }
+    let stats = shared.relay()?.queue.stats();
+    Ok(Json(json!({ "ready": true, "events": stats.events })))
+}

@@ -1,1 +1,7 @@
-//! What became of deliveries: found and explained for people.
+//! What became of deliveries, as scripts and people read it.
+
+mod summary;
+mod view;
+
+pub use summary::summary;
+pub use view::{delivery, delivery_line, event, lane};

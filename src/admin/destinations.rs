@@ -1,0 +1,98 @@
+//! Destinations: how their lanes stand; hold, resume, discard, test.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::error::ApiError;
+use crate::queue::Range;
+use crate::trail;
+
+pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
+    let relay = shared.relay()?;
+    let lanes: Vec<Value> = relay
+        .queue
+        .lanes()
+        .iter()
+        .map(|lane| trail::lane(lane, relay.config.destinations.get(&lane.destination)))
+        .collect();
+    Ok(Json(json!({ "destinations": lanes })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hold {
+    reason: Option<String>,
+}
+
+pub(super) async fn hold(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let Hold { reason } = options(&body)?;
+    let words = reason.unwrap_or_else(|| "held by hand".to_owned());
+    shared.relay()?.queue.hold(&name, words).await?;
+    Ok(Json(json!({ "held": name })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {}
+
+pub(super) async fn resume(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let Resume {} = options(&body)?;
+    shared.relay()?.queue.resume(&name).await?;
+    Ok(Json(json!({ "resumed": name })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Discard {
+    #[serde(default)]
+    dry_run: bool,
+    expect: Option<u64>,
+}
+
+pub(super) async fn discard(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let queue = &shared.relay()?.queue;
+    match options(&body)? {
+        Discard { dry_run: true, .. } => {
+            Ok(Json(json!({ "would_discard": queue.count(&name, Range::All).await? })))
+        }
+        Discard { expect: None, .. } => Err(ApiError::bad_request("how many deliveries should go is not said")
+            .hint(r#"ask with {"dry_run":true}, then repeat with {"expect":<that number>}"#)),
+        Discard { expect, .. } => {
+            Ok(Json(json!({ "discarded": queue.discard(&name, Range::All, expect).await? })))
+        }
+    }
+}
+
+/// Sends one sample past the queue, and says what came of it.
+pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+    let relay = shared.relay()?;
+    let destination = relay.config.destinations.get(name.as_str());
+    let destination = destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
+    let (delivered, words) = relay.send_test(destination).await;
+    Ok(Json(json!({ "delivered": delivered, "verdict": words })))
+}
+
+/// The options in a body; an empty body has none.
+fn options<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))
+}

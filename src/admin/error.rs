@@ -1,0 +1,68 @@
+//! What the own API answers when it cannot do as asked: `{"error","hint"}` and a status.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::queue::QueueError;
+
+/// An answer of the own API that is not a success.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    error: String,
+    hint: Option<String>,
+}
+
+impl ApiError {
+    /// The request makes no sense as it stands.
+    pub fn bad_request(error: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(error: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, error)
+    }
+
+    /// Any other status.
+    pub fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
+        ApiError { status, error: error.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> ApiError {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> ApiError {
+        let text = error.to_string();
+        match error {
+            QueueError::NoSuchDelivery(_) | QueueError::NoSuchEvent(_) | QueueError::NoSuchLane(_) => {
+                ApiError::not_found(text)
+            }
+            QueueError::Changed { .. } => {
+                ApiError::new(StatusCode::CONFLICT, text).hint("look again, and repeat with the number there is now")
+            }
+            QueueError::Refused(_) => ApiError::new(StatusCode::CONFLICT, text),
+            QueueError::DiskLow | QueueError::Unavailable | QueueError::Closed => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": self.error });
+        if let Some(hint) = self.hint {
+            body["hint"] = hint.into();
+        }
+        (self.status, Json(body)).into_response()
+    }
+}

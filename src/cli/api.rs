@@ -1,0 +1,84 @@
+//! Talks to the own API of a running relay.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use hyper::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{Failure, block_on, check};
+
+/// Where the relay is, when relay.yaml does not say it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Address {
+    /// The relay's admin address [default: admin.listen of relay.yaml]
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The admin token [default: admin.token of relay.yaml]
+    #[arg(long)]
+    token: Option<String>,
+}
+
+/// The own API of one relay.
+pub(super) struct Client {
+    base: String,
+    token: Option<SecretString>,
+}
+
+impl Client {
+    /// With the address given, or found in relay.yaml.
+    pub(super) fn new(config: &Path, address: &Address) -> Result<Client, Failure> {
+        let token = address.token.clone().map(SecretString::from);
+        if let Some(admin) = &address.admin {
+            let base = if admin.contains("://") { admin.clone() } else { format!("http://{admin}") };
+            return Ok(Client { base: base.trim_end_matches('/').to_owned(), token });
+        }
+        let admin = check::load(config)?.admin;
+        let mut listen = admin.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        }
+        Ok(Client { base: format!("http://{listen}"), token: token.or(admin.token) })
+    }
+
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None)
+    }
+
+    /// `Value::Null` sends no body.
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body).filter(|body| !body.is_null()))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::DELETE, path, None)
+    }
+
+    fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        if let Some(token) = &self.token {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let url = format!("{}{path}", self.base);
+        let (status, answer) = block_on(super::send::request(method, &url, headers, body.into()))?
+            .with_context(|| format!("no relay answers at {}; is it running? `gogs-relay` starts it", self.base))?;
+        let answer: Value = serde_json::from_slice(&answer)
+            .map_err(|_| anyhow!("{} does not answer like a relay (status {status})", self.base))?;
+        if !(200..300).contains(&status) {
+            let hint = answer["hint"].as_str().map(|hint| format!("; {hint}")).unwrap_or_default();
+            bail!("{}{hint}", text(&answer["error"]));
+        }
+        Ok(answer)
+    }
+}
+
+/// A JSON value as a cell: text without quotes, nothing for null.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

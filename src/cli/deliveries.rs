@@ -1,0 +1,206 @@
+//! `deliveries`: find, explain, send again, cancel; over the own API of a running relay.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::api::{Address, Client, text};
+use super::paint::{self, tame};
+use super::{Failure, Outcome};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List deliveries, newest first
+    List(List),
+    /// Show one in full: every attempt, the last answer, the body as sent
+    Show {
+        /// <event>:<destination>, for example 1234:team-slack
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        address: Address,
+    },
+    /// Send one again, whatever became of it
+    Redeliver {
+        /// <event>:<destination>
+        id: String,
+        #[command(flatten)]
+        address: Address,
+    },
+    /// Cancel one that waits
+    Cancel {
+        /// <event>:<destination>
+        id: String,
+        #[command(flatten)]
+        address: Address,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// waiting, sending, delivered, skipped, dead, cancelled, held or unrouted
+    #[arg(long)]
+    state: Option<String>,
+    /// Only to this destination
+    #[arg(long)]
+    destination: Option<String>,
+    /// Only through this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Only this event, for example push
+    #[arg(long)]
+    event: Option<String>,
+    /// Only this repository, for example orbit/lander
+    #[arg(long)]
+    repo: Option<String>,
+    /// Only received since this time (RFC 3339)
+    #[arg(long)]
+    since: Option<String>,
+    /// Only with this text in the summary
+    #[arg(short)]
+    q: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    address: Address,
+}
+
+pub(super) fn run(config: &Path, command: Command) -> Outcome {
+    match command {
+        Command::List(list) => list_deliveries(config, &list),
+        Command::Show { id, json, address } => show(config, &id, json, &address),
+        Command::Redeliver { id, address } => {
+            let client = Client::new(config, &address)?;
+            client.post(&format!("/v1/deliveries/{}/redeliver", escape(&id)), &Value::Null)?;
+            say(&format!("{id} is on its way again"))
+        }
+        Command::Cancel { id, address } => {
+            Client::new(config, &address)?.delete(&format!("/v1/deliveries/{}", escape(&id)))?;
+            say(&format!("{id} is cancelled"))
+        }
+    }
+}
+
+fn list_deliveries(config: &Path, list: &List) -> Outcome {
+    let client = Client::new(config, &list.address)?;
+    let (found, more) = collect(&client, list)?;
+    let mut out = std::io::stdout().lock();
+    if list.json {
+        writeln!(out, "{}", serde_json::json!({ "deliveries": found })).context("failed to print")?;
+        return Ok(());
+    }
+    if found.is_empty() {
+        return say("no deliveries");
+    }
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
+    paint::table(&mut out, &["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"], &rows).context("failed to print")?;
+    if more {
+        writeln!(out, "there are more; `--limit` shows them").context("failed to print")?;
+    }
+    Ok(())
+}
+
+/// A request works 25 ms at most and then says where to go on, so this asks until it has enough.
+fn collect(client: &Client, list: &List) -> Result<(Vec<Value>, bool), Failure> {
+    let mut found: Vec<Value> = Vec::new();
+    let mut cursor: Option<String> = None;
+    let wanted = list.limit as usize;
+    loop {
+        let mut page = client.get(&format!("/v1/deliveries?{}", query(list, wanted - found.len(), cursor.as_deref())))?;
+        if let Value::Array(deliveries) = page["deliveries"].take() {
+            found.extend(deliveries);
+        }
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() || found.len() >= wanted {
+            return Ok((found, cursor.is_some()));
+        }
+    }
+}
+
+fn query(list: &List, limit: usize, cursor: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &limit.to_string());
+    let parts = [
+        ("state", list.state.as_deref()),
+        ("destination", list.destination.as_deref()),
+        ("source", list.source.as_deref()),
+        ("event", list.event.as_deref()),
+        ("repo", list.repo.as_deref()),
+        ("since", list.since.as_deref()),
+        ("q", list.q.as_deref()),
+        ("cursor", cursor),
+    ];
+    for (name, value) in parts {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.finish()
+}
+
+fn row(delivery: &Value) -> Vec<String> {
+    let why = delivery["last_error"].as_str().or(delivery["reason"].as_str().filter(|reason| *reason != "accepted"));
+    vec![
+        text(&delivery["id"]),
+        text(&delivery["state"]),
+        text(&delivery["received"]).chars().take(19).collect(),
+        text(&delivery["attempts"]),
+        tame(&text(&delivery["summary"])),
+        tame(why.unwrap_or("")),
+    ]
+}
+
+fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
+    let delivery = Client::new(config, address)?.get(&format!("/v1/deliveries/{}", escape(id)))?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{delivery}").context("failed to print")?;
+    } else {
+        explain(&mut out, &delivery).context("failed to print")?;
+    }
+    Ok(())
+}
+
+fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
+    let paint = paint::stdout();
+    writeln!(out, "{}  {}", paint.bold(&text(&delivery["id"])), text(&delivery["state"]))?;
+    for name in ["summary", "source", "route", "received", "settled", "next_try", "template", "fallback"] {
+        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
+            writeln!(out, "  {name:<9} {}", tame(value))?;
+        }
+    }
+    for attempt in delivery["attempts"].as_array().into_iter().flatten() {
+        let times = match attempt["count"].as_u64() {
+            Some(count) if count > 1 => format!(" ({count} times since {})", text(&attempt["first"])),
+            _ => String::new(),
+        };
+        let (last, took) = (text(&attempt["last"]), text(&attempt["duration_ms"]));
+        writeln!(out, "  {last}  {}{times}, {took} ms", tame(&text(&attempt["verdict"])))?;
+    }
+    for (name, title) in [("answer", "the last answer"), ("sent", "the body as sent")] {
+        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
+            writeln!(out, "{}", paint.dim(&format!("--- {title}")))?;
+            writeln!(out, "{}", value.lines().map(tame).collect::<Vec<_>>().join("\n"))?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a command's message")]
+fn say(message: &str) -> Outcome {
+    println!("{message}");
+    Ok(())
+}
+
+/// An id as one segment of a path.
+fn escape(id: &str) -> String {
+    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

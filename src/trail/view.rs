@@ -1,0 +1,104 @@
+//! The JSON of deliveries, events and lanes: the one place that names their members.
+
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::delivery::{Attempt, DeliveryId};
+use crate::destination::Destination;
+use crate::event::{Event, EventId};
+use crate::queue::{Delivery, LaneStatus};
+
+/// A delivery in a list.
+pub fn delivery_line(delivery: &Delivery) -> Value {
+    let last = delivery.attempts.last();
+    json!({
+        "id": id(delivery),
+        "event": delivery.event,
+        "destination": delivery.destination,
+        "source": delivery.source,
+        "name": delivery.name,
+        "repo": delivery.repo,
+        "summary": delivery.summary,
+        "route": delivery.route,
+        "state": delivery.state,
+        "reason": delivery.reason,
+        "round": delivery.round,
+        "received": time(delivery.received),
+        "settled": delivery.settled.map(time),
+        "next_try": delivery.next_try.map(time),
+        "attempts": delivery.attempts.iter().map(|attempt| u64::from(attempt.count)).sum::<u64>(),
+        "last_error": last.filter(|_| delivery.settled.is_none()).map(|attempt| &attempt.verdict),
+    })
+}
+
+/// A delivery in full: every attempt, the last answer, and the body as sent if it was kept.
+pub fn delivery(delivery: &Delivery, sent: Option<&[u8]>) -> Value {
+    let mut view = delivery_line(delivery);
+    view["attempts"] = delivery.attempts.iter().map(attempt).collect();
+    view["answer"] = String::from_utf8_lossy(&delivery.answer).into();
+    view["template"] = delivery.template.clone().into();
+    view["fingerprint"] = delivery.fingerprint.clone().into();
+    view["fallback"] = delivery.fallback.clone().into();
+    view["sent"] = sent.map(|body| String::from_utf8_lossy(body).into_owned()).into();
+    view
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "id": attempt.id,
+        "count": attempt.count,
+        "first": time(attempt.first),
+        "last": time(attempt.last),
+        "duration_ms": attempt.duration_ms,
+        "status": attempt.status,
+        "reason": attempt.reason,
+        "verdict": attempt.verdict,
+    })
+}
+
+/// A stored event with its body as text.
+pub fn event(id: EventId, event: &Event) -> Value {
+    json!({
+        "event": id,
+        "source": event.source,
+        "name": event.name,
+        "delivery_id": event.delivery_id,
+        "received": time(event.received),
+        "body": String::from_utf8_lossy(&event.body),
+    })
+}
+
+/// A destination and its lane. `rate` is what the relay allows itself, in words.
+pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
+    let held = lane.held.as_ref();
+    let state = match (lane.orphaned, held, lane.failing_since) {
+        (true, _, _) => "orphaned",
+        (false, Some(_), _) => "held",
+        (false, None, Some(_)) => "backing_off",
+        (false, None, None) => "running",
+    };
+    json!({
+        "name": lane.destination,
+        "kind": destination.map(|destination| destination.kind.name()),
+        "state": state,
+        "reason": held.map(|held| &held.words),
+        "since": held.map(|held| held.since).or(lane.failing_since).map(time),
+        "waiting": lane.waiting,
+        "dead": lane.dead,
+        "oldest": lane.oldest.map(time),
+        "next_try": lane.next_try.map(time),
+        "last_error": lane.last_error,
+        "rate": destination.map(Destination::rate_in_words),
+    })
+}
+
+fn id(delivery: &Delivery) -> String {
+    match &delivery.destination {
+        Some(destination) => DeliveryId { event: delivery.event, destination: destination.clone() }.to_string(),
+        None => delivery.event.to_string(),
+    }
+}
+
+fn time(time: Timestamp) -> String {
+    time.to_string()
+}
