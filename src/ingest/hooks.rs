@@ -13,8 +13,9 @@ use super::accept;
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, Means, Unreadable};
 use super::budget::{Budget, Patience};
-use super::decode::{self, NotAnEvent};
+use super::decode;
 use super::form;
+use super::payload::{self, NotAnEvent};
 use super::verify::{Gate, Unverified};
 use crate::clock::Clock;
 use crate::config::{Limits, Source};
@@ -230,6 +231,6 @@ fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
 /// The better reason to refuse what is not signed: it is not for us at all. Asked only here, so
 /// that no other body is parsed twice; what is signed finds it out when decoded.
 fn wrong_kind(unverified: &Unverified<'_>) -> Option<Refusal> {
-    let service = decode::chat_service(&unverified.json)?;
+    let service = payload::chat_service(&unverified.json)?;
     Some(Refusal::Content(NotAnEvent::ForChat(service)))
 }

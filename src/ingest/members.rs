@@ -7,6 +7,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Longer texts and names than any that routing looks at are passed over unread, so that a body
+/// never takes its own size again in memory; in bytes, as written.
+const LONGEST: usize = 8 * 1024;
+
 /// Calls `each` with the name and the unparsed value of every member, in order.
 ///
 /// # Errors
@@ -27,9 +31,12 @@ pub(super) fn of<'a>(value: &'a RawValue, each: impl FnMut(&[u8], &'a RawValue))
 }
 
 /// What the value is as text: a string decoded, with U+FFFD for what is no character; anything
-/// else is `None`.
+/// else, or a string over 8 KiB, is `None`.
 pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let quoted = value.get();
+    if quoted.len() > LONGEST {
+        return None;
+    }
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
@@ -78,7 +85,7 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(bytes.to_vec())))
+        Ok(Name(Cow::Owned(bytes[..bytes.len().min(LONGEST)].to_vec())))
     }
 }
 

@@ -15,6 +15,7 @@ mod members;
 
 pub mod decode;
 pub mod form;
+pub mod payload;
 pub mod receive;
 pub mod verify;
 
