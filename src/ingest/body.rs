@@ -1,0 +1,124 @@
+//! Reads a request's body within its limits of size, time and memory. Does not look into it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+
+use super::budget::{Patience, Reservation};
+use crate::clock::Clock;
+use crate::config::Limits;
+
+/// So long and so far a refused request's body is still taken in, so that the sender reads our
+/// answer instead of finding the connection reset under its half-sent body.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A body in several pieces gets at least this much memory, in bytes.
+const FIRST_CAPACITY: usize = 64 * 1024;
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Over `limits.body`.
+    TooLarge,
+    /// Longer than `limits.body_timeout` under way, waits for room not counted.
+    TooSlow,
+    /// `limits.bytes` used up.
+    NoRoom,
+    /// Cut short, or wrongly chunked.
+    Broken,
+}
+
+/// What reading one request goes by, and pays with.
+pub(super) struct Means<'a> {
+    pub limits: &'a Limits,
+    pub clock: &'a Clock,
+    pub room: Reservation,
+    pub patience: Patience,
+}
+
+impl Means<'_> {
+    /// The whole body. One that came in a single piece is not copied.
+    pub(super) async fn read(&mut self, body: &mut Incoming) -> Result<Bytes, Unreadable> {
+        let most = self.limits.body;
+        let announced = body.size_hint().exact();
+        let expected = announced.map_or(most, |it| usize::try_from(it).unwrap_or(most).min(most));
+        let mut time = self.limits.body_timeout;
+        let mut only = Bytes::new();
+        let mut several: Vec<u8> = Vec::new();
+        while !body.is_end_stream() {
+            let Some(piece) = next_piece(body, self.clock, &mut time).await? else {
+                break;
+            };
+            let length = only.len() + several.len() + piece.len();
+            if length > most {
+                return Err(Unreadable::TooLarge);
+            }
+            if length == piece.len() {
+                self.make_room(length).await?;
+                only = piece;
+                continue;
+            }
+            if length > several.capacity() {
+                let doubled = (several.capacity() * 2).max(FIRST_CAPACITY).min(expected);
+                let capacity = doubled.max(length);
+                self.make_room(capacity).await?;
+                several.reserve_exact(capacity - several.len());
+            }
+            several.extend_from_slice(&std::mem::take(&mut only));
+            several.extend_from_slice(&piece);
+        }
+        Ok(if several.is_empty() {
+            only
+        } else {
+            Bytes::from(several)
+        })
+    }
+
+    /// Makes this request's share of `limits.bytes` at least `bytes` in all.
+    pub(super) async fn make_room(&mut self, bytes: usize) -> Result<(), Unreadable> {
+        let grown = self.room.grow_to(bytes, &mut self.patience).await;
+        grown.map_err(|_| Unreadable::NoRoom)
+    }
+}
+
+/// Takes in and drops what still comes of a body that is not wanted.
+pub(super) async fn discard(body: &mut Incoming, limits: &Limits, clock: &Clock) {
+    let all = async {
+        let mut taken = 0;
+        while taken < limits.body && !body.is_end_stream() {
+            match body.frame().await {
+                Some(Ok(frame)) => taken += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) | None => break,
+            }
+        }
+    };
+    // Whether all of it came in time makes no difference to the answer.
+    clock.timeout(LINGER, all).await.unwrap_or_default();
+}
+
+/// The next piece of the body, counting the time it took off `time`.
+async fn next_piece(
+    body: &mut Incoming,
+    clock: &Clock,
+    time: &mut Duration,
+) -> Result<Option<Bytes>, Unreadable> {
+    loop {
+        let started = clock.elapsed();
+        let frame = clock
+            .timeout(*time, body.frame())
+            .await
+            .map_err(|_| Unreadable::TooSlow)?;
+        *time = time.saturating_sub(clock.elapsed().saturating_sub(started));
+        match frame {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(Unreadable::Broken),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+        }
+    }
+}

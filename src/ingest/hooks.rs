@@ -1,0 +1,236 @@
+//! The checks of `POST /hooks/{source}`, in their order, up to the answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request};
+use tracing::debug;
+
+use super::accept;
+use super::answer::{self, Answer, Refusal};
+use super::body::{self, Means, Unreadable};
+use super::budget::{Budget, Patience};
+use super::decode;
+use super::form;
+use super::payload::{self, NotAnEvent};
+use super::verify::{Gate, Unverified};
+use crate::clock::Clock;
+use crate::config::{Limits, Source};
+use crate::destination::ContentType;
+use crate::plan::Router;
+use crate::queue::{Planned, Queue};
+
+/// The event that only asks whether somebody is there.
+const PING: &str = "ping";
+
+/// Answers deliveries; what it acknowledges is on stable storage.
+#[derive(Debug)]
+pub struct Ingest {
+    limits: Limits,
+    clock: Clock,
+    queue: Queue,
+    budget: Budget,
+    current: RwLock<Arc<Current>>,
+}
+
+/// What a change of relay.yaml replaces as a whole; a request keeps what it began with.
+#[derive(Debug)]
+struct Current {
+    gates: BTreeMap<Arc<str>, Gate>,
+    router: Arc<Router>,
+}
+
+impl Ingest {
+    /// `router` decides where the events of `sources` go. Bodies under way take at most
+    /// `limits.bytes` of memory together, or twice `limits.body` if that is more.
+    pub fn new(
+        limits: Limits,
+        sources: &BTreeMap<Arc<str>, Source>,
+        router: Arc<Router>,
+        queue: Queue,
+        clock: Clock,
+    ) -> Ingest {
+        // A form needs the body and, decoded, at most as much again.
+        let largest = limits.body.saturating_mul(2);
+        Ingest {
+            limits,
+            clock,
+            queue,
+            budget: Budget::new(limits.bytes, largest),
+            current: RwLock::new(Arc::new(Current {
+                gates: gates(sources),
+                router,
+            })),
+        }
+    }
+
+    /// Goes by these sources and routes from the next request on. Secrets that are gone are
+    /// remembered, to tell who still uses one what is wrong.
+    pub fn replace(&self, sources: &BTreeMap<Arc<str>, Source>, router: Arc<Router>) {
+        let before = self.current();
+        let mut gates = gates(sources);
+        for (name, old) in &before.gates {
+            if let Some(gate) = gates.get_mut(name) {
+                gate.succeed(old);
+            }
+        }
+        let next = Arc::new(Current { gates, router });
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The answer to one request.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let current = self.current();
+        let (head, mut body) = request.into_parts();
+        let refusal = match self.take(&current, &head, &mut body).await {
+            Ok(answer) => return answer,
+            Err(refusal) => refusal,
+        };
+        debug!(
+            response.status = refusal.status().as_u16(),
+            "refused a request to {}: {refusal}",
+            head.uri.path()
+        );
+        // Who waits for our word before sending the body gets it at once instead.
+        let waits = head.headers.contains_key(EXPECT);
+        if !waits && !matches!(refusal, Refusal::TooSlow { .. }) {
+            body::discard(&mut body, &self.limits, &self.clock).await;
+        }
+        answer::refused(&refusal)
+    }
+
+    fn current(&self) -> Arc<Current> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+
+    async fn take(
+        &self,
+        current: &Current,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Answer, Refusal> {
+        let gate = gate(&current.gates, head.uri.path()).ok_or(Refusal::NoSource)?;
+        if head.method != Method::POST {
+            return Err(Refusal::NotPost);
+        }
+        let content_type = content_type(&head.headers)?;
+        self.check_length(&head.headers)?;
+
+        let mut means = Means {
+            limits: &self.limits,
+            clock: &self.clock,
+            room: self.budget.reservation(),
+            patience: Patience::new(self.clock.clone()),
+        };
+        let unverified = self.read(content_type, head, body, &mut means).await?;
+        let verified = gate.verify(&unverified);
+        let verified =
+            verified.map_err(|mismatch| wrong_kind(&unverified).unwrap_or(mismatch.into()))?;
+        drop(unverified);
+
+        let (event, facts) = decode::decode(verified, &head.headers, self.clock.now())?;
+        if &*event.name == PING {
+            return Ok(answer::pong());
+        }
+        let deliveries = current.router.route(&event, &facts);
+        let planned = Planned {
+            event,
+            facts,
+            deliveries,
+        };
+        let patience = &mut means.patience;
+        let appended = accept::append(&self.queue, &planned, gate.repeats(), patience).await;
+        let appended = appended.map_err(Refusal::Queue)?;
+        debug!(
+            "event of delivery {} from {}: {appended:?}",
+            planned.event.delivery_id, planned.event.source
+        );
+        Ok(answer::appended(&appended, &planned.deliveries))
+    }
+
+    async fn read<'h>(
+        &self,
+        content_type: ContentType,
+        head: &'h Parts,
+        body: &mut Incoming,
+        means: &mut Means<'_>,
+    ) -> Result<Unverified<'h>, Refusal> {
+        let refuse = |unreadable| Refusal::of_body(unreadable, &self.limits);
+        let raw = means.read(body).await.map_err(refuse)?;
+        let json = match content_type {
+            ContentType::Json => raw.clone(),
+            ContentType::Form => {
+                let payload = form::Payload::find(&raw)?;
+                let bytes = means.room.bytes() + payload.decoded_len();
+                means.make_room(bytes).await.map_err(refuse)?;
+                payload.decode()
+            }
+        };
+        Ok(Unverified {
+            headers: &head.headers,
+            content_type,
+            raw,
+            json,
+        })
+    }
+
+    fn check_length(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        // Whatever is no number here has been refused by hyper, or is a chunked body.
+        let length: Option<usize> = length.and_then(|it| it.parse().ok());
+        if length.is_some_and(|it| it > self.limits.body) {
+            return Err(Refusal::of_body(Unreadable::TooLarge, &self.limits));
+        }
+        Ok(())
+    }
+}
+
+fn gates(sources: &BTreeMap<Arc<str>, Source>) -> BTreeMap<Arc<str>, Gate> {
+    let gate = |(name, source): (&Arc<str>, _)| (name.clone(), Gate::new(name.clone(), source));
+    sources.iter().map(gate).collect()
+}
+
+/// The gate of a path, which must be exact: a redirect or a guess would lose the delivery.
+fn gate<'g>(gates: &'g BTreeMap<Arc<str>, Gate>, path: &str) -> Option<&'g Gate> {
+    gates.get(path.strip_prefix("/hooks/")?)
+}
+
+fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|it| it.to_str().unwrap_or("?").trim())
+    };
+    let encoding = text(CONTENT_ENCODING).unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") {
+        return Err(Refusal::ContentEncoding);
+    }
+    let full = text(CONTENT_TYPE).unwrap_or("");
+    let media = full.split(';').next().unwrap_or("").trim_end();
+    if media.eq_ignore_ascii_case("application/json") {
+        Ok(ContentType::Json)
+    } else if media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        Ok(ContentType::Form)
+    } else {
+        Err(Refusal::ContentType)
+    }
+}
+
+/// The better reason to refuse what is not signed: it is not for us at all. Asked only here, so
+/// that no other body is parsed twice; what is signed finds it out when decoded.
+fn wrong_kind(unverified: &Unverified<'_>) -> Option<Refusal> {
+    let service = payload::chat_service(&unverified.json)?;
+    Some(Refusal::Content(NotAnEvent::ForChat(service)))
+}

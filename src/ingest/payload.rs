@@ -1,0 +1,272 @@
+//! What routing needs to know of a payload, whatever version of Gogs made it. Parses only that;
+//! a field that is missing, null or of another type is simply absent.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::members;
+use crate::event::Facts;
+
+/// Containers may stand in each other so deep.
+pub const DEEPEST: usize = 128;
+
+/// How Gogs writes a time it does not know.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// What a payload says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded<'n> {
+    /// The event's name: Gogs up to 0.9.71 calls a `create` a `push`.
+    pub name: &'n str,
+    pub facts: Facts,
+}
+
+/// The facts of a payload that was announced as the event `name`.
+///
+/// # Errors
+/// It is no JSON object of sane depth, or a message for a chat service.
+pub fn facts<'n>(name: &'n str, json: &[u8]) -> Result<Decoded<'n>, NotAnEvent> {
+    let json = std::str::from_utf8(json).map_err(|_| NotAnEvent::NotUtf8)?;
+    if nested_too_deep(json) {
+        return Err(NotAnEvent::TooDeep);
+    }
+    let payload = Payload::read(json)?;
+    let name = match name {
+        "push" if payload.ref_type.is_some() && payload.commits.is_none() => "create",
+        name => name,
+    };
+    let (branch, tag) = payload.branch_and_tag(name);
+    let is_test = name == "push" && payload.is_test();
+    let facts = Facts {
+        action: payload.action.map(Cow::into_owned),
+        repo: payload.repository.and_then(repo_name),
+        branch: branch.map(Cow::into_owned),
+        tag: tag.map(Cow::into_owned),
+        sender: user_name(payload.sender).or_else(|| user_name(payload.pusher)),
+        is_test,
+    };
+    Ok(Decoded { name, facts })
+}
+
+/// Why a payload is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEvent {
+    #[error("the payload is not UTF-8")]
+    NotUtf8,
+    #[error("the payload is not JSON, at line {line}, column {column}")]
+    NotJson { line: usize, column: usize },
+    #[error("the payload is JSON, but not an object")]
+    NotAnObject,
+    #[error("the payload is nested deeper than {DEEPEST}")]
+    TooDeep,
+    #[error("this is Gogs' message for {0}, not an event")]
+    ForChat(Service),
+}
+
+/// The services that Gogs has hook types of their own for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Slack,
+    Discord,
+    DingTalk,
+}
+
+impl std::fmt::Display for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The chat service whose message this is, if it is one.
+pub(super) fn chat_service(json: &[u8]) -> Option<Service> {
+    match facts("", json) {
+        Err(NotAnEvent::ForChat(service)) => Some(service),
+        _ => None,
+    }
+}
+
+/// The members that matter, unparsed where only some events need them.
+#[derive(Default)]
+struct Payload<'a> {
+    action: Option<Cow<'a, str>>,
+    reference: Option<Cow<'a, str>>,
+    ref_type: Option<Cow<'a, str>>,
+    before: Option<Cow<'a, str>>,
+    after: Option<Cow<'a, str>>,
+    compare_url: Option<Cow<'a, str>>,
+    commits: Option<&'a RawValue>,
+    repository: Option<&'a RawValue>,
+    pusher: Option<&'a RawValue>,
+    sender: Option<&'a RawValue>,
+    pull_request: Option<&'a RawValue>,
+    release: Option<&'a RawValue>,
+}
+
+impl<'a> Payload<'a> {
+    fn read(json: &'a str) -> Result<Payload<'a>, NotAnEvent> {
+        let mut payload = Payload::default();
+        let mut chat = None;
+        let walked = members::walk(json, |name, value| match name {
+            b"action" => payload.action = filled(value),
+            b"ref" => payload.reference = filled(value),
+            b"ref_type" => payload.ref_type = filled(value),
+            b"before" => payload.before = members::text(value),
+            b"after" => payload.after = members::text(value),
+            b"compare_url" => payload.compare_url = members::text(value),
+            b"commits" => payload.commits = Some(value).filter(|value| value.get() != "null"),
+            b"repository" => payload.repository = Some(value),
+            b"pusher" => payload.pusher = Some(value),
+            b"sender" => payload.sender = Some(value),
+            b"pull_request" => payload.pull_request = Some(value),
+            b"release" => payload.release = Some(value),
+            b"attachments" | b"unfurl_links" => chat = Some(Service::Slack),
+            b"embeds" => chat = Some(Service::Discord),
+            b"msgtype" => chat = Some(Service::DingTalk),
+            _ => {}
+        });
+        match (walked, chat, payload.repository) {
+            (Err(error), ..) => Err(not_an_object(json, &error)),
+            (Ok(()), Some(service), None) => Err(NotAnEvent::ForChat(service)),
+            _ => Ok(payload),
+        }
+    }
+
+    /// The branch and the tag in question, short.
+    fn branch_and_tag(&self, name: &str) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
+        match name {
+            "push" => {
+                // Gogs writes a mirror's refs short, and a mirror's new tags without commits.
+                let is_mirrored_tag =
+                    self.before.as_deref() == Some("") && self.after.as_deref() == Some("");
+                self.split_ref(is_mirrored_tag)
+            }
+            "create" | "delete" => self.split_ref(self.ref_type.as_deref() == Some("tag")),
+            "pull_request" => {
+                let [base] = self
+                    .pull_request
+                    .map_or([None], |it| texts(it, [b"base_branch"]));
+                (base, None)
+            }
+            "release" => {
+                let [branch, tag] = self.release.map_or([None, None], |it| {
+                    texts(it, [b"target_commitish", b"tag_name"])
+                });
+                (branch, tag)
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// A ref that is neither branch nor tag (`refs/notes/commits`) counts as a branch, as Gogs
+    /// itself has it.
+    fn split_ref(&self, is_tag: bool) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
+        let Some(reference) = self.reference.clone() else {
+            return (None, None);
+        };
+        if let Some(branch) = short(&reference, "refs/heads/") {
+            return (Some(branch), None);
+        }
+        match short(&reference, "refs/tags/") {
+            Some(tag) => (None, Some(tag)),
+            None if is_tag => (None, Some(reference)),
+            None => (Some(reference), None),
+        }
+    }
+
+    /// Gogs marks a test delivery by nothing; only this much about it is unlike any real push.
+    fn is_test(&self) -> bool {
+        let before = self.before.as_deref().unwrap_or("");
+        if before.is_empty() || self.after != self.before {
+            return false;
+        }
+        let commits = self.commits.map_or("", RawValue::get);
+        let Ok([commit]) = serde_json::from_str::<[&RawValue; 1]>(commits) else {
+            return false;
+        };
+        let [time] = texts(commit, [b"timestamp"]);
+        self.compare_url.as_deref() == Some("") && time.as_deref() == Some(ZERO_TIME)
+    }
+}
+
+/// `owner/name`, built from its parts where an old Gogs sends no `full_name`.
+fn repo_name(repository: &RawValue) -> Option<String> {
+    let (mut full_name, mut owner, mut short_name) = (None, None, None);
+    members::of(repository, |name, value| match name {
+        b"full_name" => full_name = filled(value),
+        b"owner" => owner = Some(value),
+        b"name" => short_name = filled(value),
+        _ => {}
+    });
+    match full_name {
+        Some(full_name) => Some(full_name.into_owned()),
+        None => Some(format!("{}/{}", user_name(owner)?, short_name?)),
+    }
+}
+
+fn user_name(user: Option<&RawValue>) -> Option<String> {
+    let [username, login, name] = texts(user?, [b"username", b"login", b"name"]);
+    username.or(login).or(name).map(Cow::into_owned)
+}
+
+/// The texts that these members of an object have, where they have one.
+fn texts<'a, const N: usize>(
+    object: &'a RawValue,
+    wanted: [&[u8]; N],
+) -> [Option<Cow<'a, str>>; N] {
+    let mut found = [const { None }; N];
+    members::of(object, |name, value| {
+        if let Some(at) = wanted.iter().position(|wanted| *wanted == name) {
+            found[at] = filled(value);
+        }
+    });
+    found
+}
+
+fn filled(value: &RawValue) -> Option<Cow<'_, str>> {
+    members::text(value).filter(|text| !text.is_empty())
+}
+
+fn short<'a>(reference: &Cow<'a, str>, prefix: &str) -> Option<Cow<'a, str>> {
+    let short = match reference {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix)?),
+        Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix)?.to_owned()),
+    };
+    Some(short).filter(|short| !short.is_empty())
+}
+
+fn not_an_object(json: &str, error: &serde_json::Error) -> NotAnEvent {
+    match serde_json::from_str::<IgnoredAny>(json) {
+        Ok(_) => NotAnEvent::NotAnObject,
+        Err(_) => NotAnEvent::NotJson {
+            line: error.line(),
+            column: error.column(),
+        },
+    }
+}
+
+/// Looks at brackets alone, so it may be asked before the text is known to be JSON.
+fn nested_too_deep(json: &str) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    // Nearly every payload has fewer containers in all than may stand in each other.
+    if json.bytes().filter(|byte| opens(byte)).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
