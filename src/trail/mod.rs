@@ -4,4 +4,4 @@ mod summary;
 mod view;
 
 pub use summary::summary;
-pub use view::{delivery, delivery_line, event, lane};
+pub use view::{delivery, delivery_line, event, explained, lane};

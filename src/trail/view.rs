@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{Attempt, DeliveryId};
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
+use crate::plan::Explained;
 use crate::queue::{Delivery, LaneStatus};
 
 /// A delivery in a list.
@@ -90,6 +91,12 @@ pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
         "last_error": lane.last_error,
         "rate": destination.map(Destination::rate_in_words),
     })
+}
+
+/// What each route made of an event.
+pub fn explained(routes: &[Explained]) -> Value {
+    let one = |route: &Explained| json!({ "route": route.route, "matched": route.matched, "why": route.why, "to": route.to });
+    json!({ "routes": routes.iter().map(one).collect::<Vec<_>>() })
 }
 
 fn id(delivery: &Delivery) -> String {
