@@ -43,5 +43,6 @@ pub mod trail;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod standin;
 
 pub mod app;

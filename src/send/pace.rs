@@ -1,0 +1,301 @@
+//! How fast each URL is sent to. Pure arithmetic over times of [`Clock::elapsed`]: never sleeps.
+//!
+//! A bucket is a kind, a canonical host and a path, shared by every destination with that URL.
+//! Every window of every one of them holds at once, so the lowest rate rules. What a service says
+//! only slows a bucket further.
+//!
+//! [`Clock::elapsed`]: crate::clock::Clock::elapsed
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::destination::{Destination, Kind, Pace, Window};
+use crate::send::discord;
+use crate::send::verdict::Slowdown;
+
+/// What shares one pace. Its `Debug` would show the path, which is a password: there is none.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketKey {
+    kind: &'static str,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+impl BucketKey {
+    /// The bucket of a destination; the console has none.
+    pub fn of(destination: &Destination) -> Option<BucketKey> {
+        let url = destination.kind.url()?.expose();
+        let host = url.host_str().unwrap_or("").trim_end_matches('.');
+        let (host, path) = match &destination.kind {
+            Kind::Discord(_) => (
+                canonical_discord_host(host),
+                discord::path_with_version(url.path()),
+            ),
+            _ => (host, url.path().to_owned()),
+        };
+        Some(BucketKey {
+            kind: destination.kind.name(),
+            host: host.to_owned(),
+            port: url.port_or_known_default(),
+            path: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+fn canonical_discord_host(host: &str) -> &str {
+    match host {
+        "discordapp.com"
+        | "ptb.discord.com"
+        | "canary.discord.com"
+        | "ptb.discordapp.com"
+        | "canary.discordapp.com"
+        | "www.discord.com" => "discord.com",
+        host => host,
+    }
+}
+
+/// All buckets.
+#[derive(Default)]
+pub struct Pacer(Mutex<Buckets>);
+
+#[derive(Default)]
+struct Buckets {
+    by_key: BTreeMap<BucketKey, Bucket>,
+    /// Until when a whole kind rests.
+    resting: HashMap<&'static str, Duration>,
+}
+
+#[derive(Default)]
+struct Bucket {
+    windows: Vec<Window>,
+    /// When requests went out, oldest first; as many as the largest window counts.
+    sent: VecDeque<Duration>,
+    resting_until: Duration,
+}
+
+impl Pacer {
+    pub fn new() -> Pacer {
+        Pacer::default()
+    }
+
+    /// Takes over the rates of all destinations; what was sent and what rests is kept.
+    pub fn configure<'a>(&self, destinations: impl Iterator<Item = &'a Destination>) {
+        let mut buckets = self.lock();
+        let mut before = std::mem::take(&mut buckets.by_key);
+        for destination in destinations {
+            let Some(key) = BucketKey::of(destination) else {
+                continue;
+            };
+            let mut bucket = before.remove(&key).unwrap_or_default();
+            if !buckets.by_key.contains_key(&key) {
+                bucket.windows.clear();
+            }
+            let bucket = buckets.by_key.entry(key).or_insert(bucket);
+            bucket.windows.extend(windows(destination));
+        }
+    }
+
+    /// Takes a turn at `now`, or says when to ask again.
+    pub fn take(&self, key: &BucketKey, now: Duration) -> Result<(), Duration> {
+        let mut buckets = self.lock();
+        let rest = buckets.resting.get(key.kind).copied().unwrap_or_default();
+        let bucket = buckets.by_key.entry(key.clone()).or_default();
+        let free = bucket.free_at(now).max(rest);
+        if free > now {
+            return Err(free);
+        }
+        bucket.note(now);
+        Ok(())
+    }
+
+    /// Gives back the turn taken at `now` that nothing was sent in.
+    pub fn give_back(&self, key: &BucketKey, now: Duration) {
+        let mut buckets = self.lock();
+        if let Some(bucket) = buckets.by_key.get_mut(key)
+            && let Some(turn) = bucket.sent.iter().rposition(|sent| *sent == now)
+        {
+            bucket.sent.remove(turn);
+        }
+    }
+
+    /// Rests a bucket, or its whole kind, as the service asked. Never shortens a rest.
+    pub fn slow(&self, key: &BucketKey, slowdown: Slowdown, now: Duration) {
+        let mut buckets = self.lock();
+        let (until, wait) = match slowdown {
+            Slowdown::Url(wait) => {
+                let bucket = buckets.by_key.entry(key.clone()).or_default();
+                (&mut bucket.resting_until, wait)
+            }
+            Slowdown::Service(wait) => (buckets.resting.entry(key.kind).or_default(), wait),
+        };
+        *until = (*until).max(now.saturating_add(wait));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    /// The first moment from `now` on at which every window has room.
+    fn free_at(&self, now: Duration) -> Duration {
+        let room = |window: &Window| {
+            let count = usize::try_from(window.count.max(1)).unwrap_or(usize::MAX);
+            let crowding = self.sent.len().checked_sub(count)?;
+            Some(self.sent[crowding].saturating_add(window.per))
+        };
+        let free = self.windows.iter().filter_map(room).max();
+        free.unwrap_or_default().max(self.resting_until).max(now)
+    }
+
+    fn note(&mut self, now: Duration) {
+        let most = self.windows.iter().map(|window| window.count.max(1)).max();
+        let most = usize::try_from(most.unwrap_or(0)).unwrap_or(usize::MAX);
+        if most == 0 {
+            return;
+        }
+        while self.sent.len() >= most {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(now);
+    }
+}
+
+/// A destination's own windows, or those of its kind: Slack takes a message a second and a short
+/// burst, Discord five in two seconds and thirty a minute.
+fn windows(destination: &Destination) -> Vec<Window> {
+    let window = |count, seconds| Window {
+        count,
+        per: Duration::from_secs(seconds),
+    };
+    match (&destination.pace, &destination.kind) {
+        (Some(Pace::Windows(windows)), _) => windows.clone(),
+        (Some(Pace::Unlimited), _) | (None, Kind::Gogs(_) | Kind::Console) => Vec::new(),
+        (None, Kind::Slack(_)) => vec![window(5, 5)],
+        (None, Kind::Discord(_)) => vec![window(5, 2), window(30, 60)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::{Discord, Order, RetryPolicy, SecretUrl};
+
+    fn discord(url: &str, pace: Option<Pace>) -> Destination {
+        Destination {
+            name: "ops".into(),
+            was: None,
+            kind: Kind::Discord(Discord {
+                url: SecretUrl::parse(url).unwrap(),
+                username: None,
+                avatar_url: None,
+                color: None,
+                thread_id: None,
+            }),
+            templates: "default".into(),
+            order: Order::Strict,
+            pace,
+            timeout: Duration::from_secs(15),
+            retry: RetryPolicy {
+                first: Duration::from_secs(1),
+                factor: 2.0,
+                max: Duration::from_secs(600),
+                jitter: 0.0,
+                give_up_after: Duration::from_secs(86_400),
+            },
+        }
+    }
+
+    /// The moments of `count` sends as early as the pacer lets them.
+    fn sends(pacer: &Pacer, key: &BucketKey, count: usize) -> Vec<Duration> {
+        let mut now = Duration::ZERO;
+        let mut sent = Vec::new();
+        while sent.len() < count {
+            match pacer.take(key, now) {
+                Ok(()) => sent.push(now),
+                Err(later) => now = later,
+            }
+        }
+        sent
+    }
+
+    fn assert_within(sent: &[Duration], count: usize, per: Duration) {
+        for pair in sent.windows(count + 1) {
+            assert!(pair[count] - pair[0] >= per, "{count} in {per:?}: {pair:?}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_discord_hook_share_a_bucket() {
+        let key = |url| BucketKey::of(&discord(url, None));
+        let one = key("https://discord.com/api/webhooks/1/t");
+        for url in [
+            "https://discordapp.com/api/webhooks/1/t",
+            "https://ptb.discord.com/api/v10/webhooks/1/t/",
+            "https://canary.discord.com/api/v9/webhooks/1/t?thread_id=4",
+        ] {
+            assert!(key(url) == one, "{url}");
+        }
+        assert!(key("https://discord.com/api/webhooks/1/u") != one);
+        assert!(key("https://discord.com:8443/api/webhooks/1/t") != one);
+    }
+
+    #[test]
+    fn every_window_of_every_destination_with_the_url_holds() {
+        let url = "https://discord.com/api/webhooks/1/t";
+        let slow = Pace::Windows(vec![Window {
+            count: 1,
+            per: Duration::from_secs(1),
+        }]);
+        let pair = [discord(url, None), discord(url, Some(slow))];
+        let key = BucketKey::of(&pair[0]).unwrap();
+        let pacer = Pacer::new();
+        pacer.configure(pair[..1].iter());
+        let sent = sends(&pacer, &key, 90);
+        assert_within(&sent, 5, Duration::from_secs(2));
+        assert_within(&sent, 30, Duration::from_secs(60));
+        assert_eq!(sent[4], Duration::ZERO, "a burst goes at once");
+        assert_eq!(
+            sent[89],
+            Duration::from_secs(130),
+            "and no slower than needed"
+        );
+
+        let pacer = Pacer::new();
+        pacer.configure(pair.iter());
+        assert_within(&sends(&pacer, &key, 40), 1, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_rest_is_never_shortened_and_covers_the_kind_when_it_should() {
+        let one = discord("https://discord.com/api/webhooks/1/t", None);
+        let other = discord("https://discord.com/api/webhooks/2/t", None);
+        let (one, other) = (BucketKey::of(&one).unwrap(), BucketKey::of(&other).unwrap());
+        let pacer = Pacer::new();
+        let seconds = Duration::from_secs;
+        pacer.slow(&one, Slowdown::Url(seconds(40)), Duration::ZERO);
+        pacer.slow(&one, Slowdown::Url(seconds(2)), Duration::ZERO);
+        assert_eq!(pacer.take(&one, seconds(1)), Err(seconds(40)));
+        assert_eq!(pacer.take(&other, seconds(1)), Ok(()));
+        pacer.slow(&one, Slowdown::Service(seconds(600)), Duration::ZERO);
+        assert_eq!(pacer.take(&other, seconds(41)), Err(seconds(600)));
+        assert_eq!(pacer.take(&other, seconds(600)), Ok(()));
+    }
+
+    #[test]
+    fn new_settings_keep_what_was_sent() {
+        let pair = [discord("https://discord.com/api/webhooks/1/t", None)];
+        let key = BucketKey::of(&pair[0]).unwrap();
+        let pacer = Pacer::new();
+        pacer.configure(pair.iter());
+        for _ in 0..5 {
+            pacer.take(&key, Duration::ZERO).unwrap();
+        }
+        pacer.configure(pair.iter());
+        let later = Duration::from_secs(2);
+        assert_eq!(pacer.take(&key, Duration::from_secs(1)), Err(later));
+        assert_eq!(pacer.take(&key, later), Ok(()));
+    }
+}

@@ -1,0 +1,77 @@
+//! The HTTP request for a message, in each kind's format.
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use serde_json::Value;
+
+use crate::destination::{Destination, Kind};
+use crate::event::Event;
+use crate::send::{discord, gogs};
+
+/// The id that a receiver can drop repeats by; every request carries it.
+const DELIVERY: &str = "x-gogs-delivery";
+
+const SLACK_AGENT: &str = concat!("gogs-relay/", env!("CARGO_PKG_VERSION"));
+/// Discord wants this form, and its shield blocks others.
+const DISCORD_AGENT: &str = concat!(
+    "DiscordBot (https://crates.io/crates/gogs-relay, ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
+/// Receivers of Gogs' format may look at it.
+const GOGS_AGENT: &str = "GogsServer";
+
+/// What is posted. Without `Debug`: all of it is confidential.
+pub(crate) struct Outgoing {
+    pub(crate) url: url::Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The request for a rendered body; `None` for the console, which has no address.
+pub(crate) fn build(destination: &Destination, event: &Event, message: &Bytes) -> Option<Outgoing> {
+    let id = header_text(&event.delivery_id);
+    let (url, agent, mut headers, body) = match &destination.kind {
+        Kind::Console => return None,
+        Kind::Slack(slack) => {
+            let url = slack.url.expose().clone();
+            (url, SLACK_AGENT, json_headers(), message.clone())
+        }
+        Kind::Discord(to) => {
+            let url = discord::target(to.url.expose(), to.thread_id.as_deref());
+            (url, DISCORD_AGENT, json_headers(), message.clone())
+        }
+        Kind::Gogs(to) => {
+            let (mut headers, body) = gogs::request(to, event, message);
+            headers.insert(HeaderName::from_static("x-github-delivery"), id.clone());
+            (to.url.expose().clone(), GOGS_AGENT, headers, body)
+        }
+    };
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(HeaderName::from_static(DELIVERY), id);
+    Some(Outgoing { url, headers, body })
+}
+
+/// The body without its `channel`, and that channel; `None` when it names none.
+pub(crate) fn without_channel(body: &[u8]) -> Option<(Bytes, String)> {
+    let mut object = match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => object,
+        _ => return None,
+    };
+    let channel = object.remove("channel")?;
+    let channel = channel.as_str().unwrap_or("").to_owned();
+    let body = serde_json::to_vec(&object).ok()?;
+    Some((body.into(), channel))
+}
+
+fn json_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers
+}
+
+/// An id as a header: what a header cannot carry is left out.
+fn header_text(text: &str) -> HeaderValue {
+    let fits: String = text.chars().filter(char::is_ascii_graphic).collect();
+    HeaderValue::from_str(&fits).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

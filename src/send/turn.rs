@@ -1,0 +1,84 @@
+//! The right to send one request: a place among `limits.sends` and a turn at the URL's pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::Clock;
+use crate::send::pace::{BucketKey, Pacer};
+
+/// Hands out turns. Places are given in the order of asking, so that every active lane moves on.
+#[derive(Clone)]
+pub struct Turns {
+    places: Arc<Semaphore>,
+    pacer: Arc<Pacer>,
+    clock: Clock,
+}
+
+/// Held while one request is under way.
+pub struct Turn {
+    _place: Option<OwnedSemaphorePermit>,
+    taken: Duration,
+}
+
+impl Turns {
+    /// `sends` requests may be under way at once.
+    pub fn new(sends: usize, pacer: Arc<Pacer>, clock: Clock) -> Turns {
+        let sends = sends.clamp(1, Semaphore::MAX_PERMITS);
+        Turns {
+            places: Arc::new(Semaphore::new(sends)),
+            pacer,
+            clock,
+        }
+    }
+
+    pub fn pacer(&self) -> &Pacer {
+        &self.pacer
+    }
+
+    /// Waits for a place, never for the pace.
+    ///
+    /// # Errors
+    /// When to ask again, on [`Clock::elapsed`].
+    pub async fn take(&self, bucket: Option<&BucketKey>) -> Result<Turn, Duration> {
+        // The semaphore is never closed.
+        let place = self.places.clone().acquire_owned().await.ok();
+        let taken = self.clock.elapsed();
+        if let Some(bucket) = bucket {
+            self.pacer.take(bucket, taken)?;
+        }
+        Ok(Turn {
+            _place: place,
+            taken,
+        })
+    }
+
+    /// Waits for the pace as well, without holding a place meanwhile.
+    ///
+    /// # Errors
+    /// How long it would take, when that is more than `at_most`.
+    pub async fn wait(
+        &self,
+        bucket: Option<&BucketKey>,
+        at_most: Duration,
+    ) -> Result<Turn, Duration> {
+        let latest = self.clock.elapsed().saturating_add(at_most);
+        loop {
+            match self.take(bucket).await {
+                Ok(turn) => return Ok(turn),
+                Err(again) if again > latest => {
+                    return Err(again.saturating_sub(self.clock.elapsed()));
+                }
+                Err(again) => self.clock.sleep_until(again).await,
+            }
+        }
+    }
+
+    /// Takes back a turn in which nothing was sent.
+    pub fn give_back(&self, bucket: Option<&BucketKey>, turn: Turn) {
+        if let Some(bucket) = bucket {
+            self.pacer.give_back(bucket, turn.taken);
+        }
+    }
+}
