@@ -1,5 +1,6 @@
 //! Talks to the own API of a running relay.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -35,11 +36,7 @@ impl Client {
             return Ok(Client { base: base.trim_end_matches('/').to_owned(), token });
         }
         let admin = check::load(config)?.admin;
-        let mut listen = admin.listen;
-        if listen.ip().is_unspecified() {
-            listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-        }
-        Ok(Client { base: format!("http://{listen}"), token: token.or(admin.token) })
+        Ok(Client { base: format!("http://{}", reachable(admin.listen)), token: token.or(admin.token) })
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -56,13 +53,14 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        if let Some(token) = &self.token {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.expose_secret()));
+        let mut headers = vec![("content-type", "application/json")];
+        if let Some(bearer) = &bearer {
+            headers.push(("authorization", bearer));
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
-        let (status, answer) = block_on(super::send::request(method, &url, headers, body.into()))?
+        let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))?
             .with_context(|| format!("no relay answers at {}; is it running? `gogs-relay` starts it", self.base))?;
         let answer: Value = serde_json::from_slice(&answer)
             .map_err(|_| anyhow!("{} does not answer like a relay (status {status})", self.base))?;
@@ -72,6 +70,14 @@ impl Client {
         }
         Ok(answer)
     }
+}
+
+/// Where a listener can be reached from its own machine.
+pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    listen
 }
 
 /// A JSON value as a cell: text without quotes, nothing for null.

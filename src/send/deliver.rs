@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Method;
 
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Reason, Trace};
@@ -18,7 +19,7 @@ use crate::event::{Event, EventId};
 use crate::plan::{Message, Rendered, Step, Templates};
 use crate::send::pace::BucketKey;
 use crate::send::request::{self, Outgoing};
-use crate::send::transport::{Answer, Failure, Transport};
+use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
 use crate::send::{discord, gogs, slack};
@@ -177,10 +178,14 @@ impl Courier {
         let is_chat = !matches!(destination.kind, Kind::Gogs(_));
         notes.sent = is_chat.then(|| message.clone());
         let Outgoing { url, headers, body } = outgoing;
-        let posted = self
-            .transport
-            .post(&url, headers, body, destination.timeout);
-        let answer = match posted.await {
+        let request = transport::Request {
+            method: Method::POST,
+            url: &url,
+            headers,
+            body,
+            most: transport::ANSWER,
+        };
+        let answer = match self.transport.call(request, destination.timeout).await {
             Ok(answer) => answer,
             Err(failure) => {
                 notes.answered(None, Bytes::new());

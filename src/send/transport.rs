@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -19,8 +19,11 @@ use crate::clock::Clock;
 use crate::delivery::Reason;
 use crate::send::dial::{DialError, Dialler, causes};
 
-/// So much of an answer's body is read, in bytes.
+/// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
+
+/// So much of a relay's answer to a command is read, in bytes.
+pub const COMMAND: usize = 16 * 1024 * 1024;
 
 /// Idle connections to one host that are kept.
 const IDLE: usize = 16;
@@ -33,11 +36,21 @@ pub struct Transport {
     clock: Clock,
 }
 
+/// What is to be sent. Without `Debug`: it holds secrets.
+pub struct Request<'a> {
+    pub method: Method,
+    pub url: &'a url::Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// At most so many bytes of the answer's body are read.
+    pub most: usize,
+}
+
 /// What came back. Without `Debug`: a body may repeat what we sent.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// At most [`ANSWER`] bytes.
+    /// At most as many bytes as the request allows.
     pub body: Bytes,
     /// Why the body ends before its time, if it does ([`Reason::Reset`] or [`Reason::Timeout`]).
     pub cut: Option<Reason>,
@@ -82,20 +95,14 @@ impl Transport {
         Transport { client, clock }
     }
 
-    /// Posts `body`. `limit` holds from dialling to the end of the answer.
+    /// Sends a request. `limit` holds from dialling to the end of the answer.
     ///
     /// # Errors
     /// When no status line came; an answer whose body breaks off is an [`Answer`].
-    pub async fn post(
-        &self,
-        url: &url::Url,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Answer, Failure> {
+    pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let deadline = self.clock.elapsed().saturating_add(limit);
-        let request = request(url, headers, body)?;
-        let head = self.clock.timeout(limit, self.client.request(request));
+        let most = request.most;
+        let head = self.clock.timeout(limit, self.client.request(prepare(request)?));
         let response = match head.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&error)),
@@ -106,20 +113,20 @@ impl Transport {
                 });
             }
         };
-        Ok(self.read(response, deadline).await)
+        Ok(self.read(response, most, deadline).await)
     }
 
-    async fn read(&self, response: Response<Incoming>, deadline: Duration) -> Answer {
+    async fn read(&self, response: Response<Incoming>, most: usize, deadline: Duration) -> Answer {
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let reading = async {
-            while body.len() < ANSWER {
+            while body.len() < most {
                 match incoming.frame().await {
                     None => return None,
                     Some(Err(_)) => return Some(Reason::Reset),
                     Some(Ok(frame)) => {
                         if let Some(data) = frame.data_ref() {
-                            let room = ANSWER - body.len();
+                            let room = most - body.len();
                             body.extend_from_slice(&data[..data.len().min(room)]);
                         }
                     }
@@ -138,27 +145,24 @@ impl Transport {
     }
 }
 
-fn request(
-    url: &url::Url,
-    mut headers: HeaderMap,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, Failure> {
+fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure> {
     let unusable = |_| Failure::Trouble {
         reason: Reason::Dns,
         words: "the URL has no host that can be dialled".into(),
     };
-    let mut bare = url.clone();
+    let mut headers = request.headers;
+    let mut bare = request.url.clone();
     // A name and password in the URL become a header, as Gogs itself does it.
-    if let Some(value) = basic_authorization(url) {
+    if let Some(value) = basic_authorization(request.url) {
         headers.insert(AUTHORIZATION, value);
         let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
     }
     let uri: Uri = bare.as_str().parse().map_err(unusable)?;
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let mut prepared = hyper::Request::new(Full::new(request.body));
+    *prepared.method_mut() = request.method;
+    *prepared.uri_mut() = uri;
+    *prepared.headers_mut() = headers;
+    Ok(prepared)
 }
 
 fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {
