@@ -97,6 +97,7 @@ struct ScriptedBody {
     whole: u64,
     rest: Option<Bytes>,
     ending: Ending,
+    flushed: bool,
 }
 
 impl ScriptedBody {
@@ -109,6 +110,7 @@ impl ScriptedBody {
             whole,
             rest: (!body.is_empty()).then_some(body),
             ending,
+            flushed: false,
         }
     }
 }
@@ -119,13 +121,19 @@ impl Body for ScriptedBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(data) = self.rest.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         match self.ending {
             Ending::Whole => Poll::Ready(None),
+            Ending::Cut if !self.flushed => {
+                // What was given so far is written before the connection breaks.
+                self.flushed = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             Ending::Cut => Poll::Ready(Some(Err(io::Error::other("cut")))),
             Ending::Stalls | Ending::Never | Ending::Closes => Poll::Pending,
         }
