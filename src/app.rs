@@ -1,10 +1,12 @@
 //! The composition root: builds every part from the configuration and runs them until told to stop.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -12,8 +14,17 @@ use tracing::{info, warn};
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::plan::{Router, Templates};
+use crate::destination::Destination;
+use crate::event::{Event, EventId};
+use crate::ingest::{Ingest, receive};
+use crate::plan::{Router, Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
+use crate::send::deliver::{Console, Courier, Errand};
+use crate::send::lanes::{Lanes, LanesParts, Settings, lane_spec};
+use crate::send::pace::BucketKey;
+use crate::send::retry;
+use crate::send::transport::Transport;
+use crate::send::verdict::Verdict;
 
 /// The sockets, bound by whoever starts the relay.
 #[derive(Debug)]
@@ -25,13 +36,14 @@ pub struct Listeners {
 }
 
 /// The parts of a running relay that the own API shows and moves. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Relay {
     pub config: Arc<Config>,
     pub queue: Queue,
     pub router: Arc<Router>,
     pub templates: Arc<Templates>,
     pub clock: Clock,
+    courier: Courier,
 }
 
 /// Runs a relay until `shutdown`; then finishes what is under way, within the configured grace.
@@ -48,6 +60,113 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let tracker = TaskTracker::new();
     let shared = admin::Shared::new(config.admin.clone(), shutdown.clone());
+    let addresses = (listeners.hooks.local_addr()?, listeners.admin.local_addr()?);
     tracker.spawn(admin::serve(listeners.admin, shared.clone()));
-    todo!()
+
+    let config = Arc::new(config);
+    let (lanes, relay) = build(config.clone(), clock.clone(), Arc::new(Mutex::new(console))).await?;
+    let router = relay.router.clone();
+    let ingest = Ingest::new(config.limits, &config.sources, router, relay.queue.clone(), clock.clone());
+    // A little of the grace is kept for the last commit.
+    let grace = config.shutdown_grace.mul_f64(0.9);
+    tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(receive::receive(listeners.hooks, Arc::new(ingest), tracker.clone(), shutdown.clone()));
+    let queue = relay.queue.clone();
+    shared.ready(relay);
+    info!(
+        "ready: hooks at http://{}/hooks/…, own API at http://{}/; sources: {}; destinations: {}",
+        addresses.0,
+        addresses.1,
+        names(config.sources.keys()),
+        names(config.destinations.keys()),
+    );
+
+    shutdown.cancelled().await;
+    info!("stopping: finishing what is under way, for at most {:?}", config.shutdown_grace);
+    stop(&tracker, &queue, &clock, grace).await;
+    Ok(())
+}
+
+async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Duration) {
+    tracker.close();
+    if clock.timeout(grace, tracker.wait()).await.is_err() {
+        warn!("some requests did not end within the grace; what was acknowledged is in the queue");
+    }
+    queue.close().await;
+    info!("stopped");
+}
+
+async fn build(config: Arc<Config>, clock: Clock, console: Console) -> anyhow::Result<(Lanes, Relay)> {
+    let names: Vec<Arc<str>> = config.destinations.keys().cloned().collect();
+    let router = Router::new(&config.routes, &names).context("failed to read the routes")?;
+    let (templates, problems) = Templates::load(&config.templates);
+    for problem in &problems {
+        // The ladder passes over a broken template, so the relay can run with it.
+        warn!("{}: {}; `gogs-relay check` shows where", problem.file, problem.message);
+    }
+    let templates = Arc::new(templates);
+    let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
+    let (options, opened) = (options(&config), clock.clone());
+    let opening = tokio::task::spawn_blocking(move || Queue::open(options, &specs, opened));
+    let queue = opening.await.context("opening the queue panicked")??;
+    let destinations = config.destinations.iter();
+    let settings = Settings {
+        destinations: destinations.map(|(name, destination)| (name.clone(), Arc::new(destination.clone()))).collect(),
+        templates: templates.clone(),
+    };
+    let lanes = Lanes::new(LanesParts {
+        queue: queue.clone(),
+        settings: watch::channel(Arc::new(settings)).1,
+        transport: Transport::new(clock.clone()),
+        console,
+        clock: clock.clone(),
+        sends: config.limits.sends,
+        jitter: retry::dice,
+    });
+    let courier = lanes.courier().clone();
+    Ok((lanes, Relay { config, queue, router: Arc::new(router), templates, clock, courier }))
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        data: config.data.clone(),
+        history: config.history,
+        dead: config.dead,
+        dedupe: config.dedupe,
+        backlog: config.limits.backlog,
+        free_disk: config.limits.free_disk,
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
+    names.map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
+impl Relay {
+    /// Sends one sample to a destination now, past the queue but at its pace: whether it was
+    /// delivered, and the verdict in words.
+    pub async fn send_test(&self, destination: &Destination) -> (bool, String) {
+        let event = self.test_event();
+        let bucket = BucketKey::of(destination);
+        let turn = match self.courier.turns().wait(bucket.as_ref(), destination.timeout).await {
+            Ok(turn) => turn,
+            Err(wait) => return (false, format!("the pace of its URL allows nothing for another {wait:?}")),
+        };
+        let errand = Errand { event: &event, id: EventId(0), destination, templates: &self.templates };
+        let outcome = self.courier.attempt(errand, turn).await;
+        (outcome.verdict == Verdict::Delivered, outcome.trace.verdict)
+    }
+
+    /// What Gogs' own “Test Delivery” sends.
+    fn test_event(&self) -> Event {
+        let samples = samples();
+        let sample = samples.iter().find(|sample| sample.is_test).unwrap_or(&samples[0]);
+        Event {
+            source: self.config.sources.keys().next().cloned().unwrap_or_else(|| "gogs".into()),
+            name: sample.event.into(),
+            delivery_id: uuid::Uuid::new_v4().to_string().into(),
+            received: self.clock.now(),
+            body: sample.body.clone(),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use gogs_relay::clock::Timestamp;
+use gogs_relay::config;
 use gogs_relay::destination::Destination;
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Rendered, Step, Templates};
@@ -53,6 +54,9 @@ fn destination(kind: &str, set: &str) -> Destination {
     let yaml = format!(
         "sources: {{ gogs: {{ secret: bench }} }}\ndestinations: {{ chat: {{ {kind}: {{ url: 'https://chat.invalid/api/webhooks/1/x' }}, templates: {set} }} }}"
     );
-    let config = gogs_relay::config::parse(&yaml).expect("a sound configuration");
-    config.destinations["chat"].clone()
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("relay.yaml");
+    std::fs::write(&path, yaml).expect("the folder is writable");
+    let loaded = config::load(&path, &Default::default(), &|_| vec![set.to_owned()]).expect("a sound configuration");
+    loaded.config.destinations["chat"].clone()
 }

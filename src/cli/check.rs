@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{Failure, Outcome, paint};
-use crate::config::{self, Config, Problem, Severity};
+use crate::config::{self, Config, Loaded, Problem, Severity};
 use crate::plan::Templates;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(path: &Path, args: &Args) -> Outcome {
-    let (config, mut problems) = match config::load(path, &environment()) {
+    let (config, mut problems) = match config::load(path, &config::environment(), &sets) {
         Ok(loaded) => (Some(loaded.config), loaded.warnings),
         Err(problems) => (None, problems),
     };
@@ -25,11 +25,10 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
         let (templates, broken) = Templates::load(&config.templates);
         problems.extend(broken);
         problems.extend(templates.check());
-        problems.extend(config::unknown_sets(config, &templates.sets()));
     }
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", config::problems_as_json(&problems)).context("failed to print")?;
+        writeln!(out, "{}", serde_json::json!({ "problems": problems })).context("failed to print")?;
     } else {
         print(&mut out, path, &problems).context("failed to print")?;
     }
@@ -38,10 +37,10 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
 }
 
 fn print(out: &mut dyn Write, path: &Path, problems: &[Problem]) -> std::io::Result<()> {
-    config::draw(out, problems)?;
+    let paint = paint::stdout();
+    config::draw(out, problems, paint.is_on())?;
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     let warnings = problems.len() - errors;
-    let paint = paint::stdout();
     let said = match (errors, warnings) {
         (0, 0) => paint.green("fine"),
         (0, 1) => paint.yellow("fine, with 1 warning"),
@@ -54,16 +53,17 @@ fn print(out: &mut dyn Write, path: &Path, problems: &[Problem]) -> std::io::Res
 
 /// The configuration, for the other commands; its mistakes are printed.
 pub(super) fn load(path: &Path) -> Result<Config, Failure> {
-    match config::load(path, &environment()) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(problems) => {
-            let drawn = config::draw(&mut std::io::stderr().lock(), &problems);
-            Err(Failure::Usage(drawn.err().map(anyhow::Error::new)))
-        }
-    }
+    load_with_warnings(path).map(|loaded| loaded.config)
 }
 
-fn environment() -> std::collections::BTreeMap<String, String> {
-    // A variable that is not text cannot be meant for a text file.
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+/// The same, with what is to be said about it.
+pub(super) fn load_with_warnings(path: &Path) -> Result<Loaded, Failure> {
+    config::load(path, &config::environment(), &sets).map_err(|problems| {
+        let drawn = config::draw(&mut std::io::stderr().lock(), &problems, paint::stderr().is_on());
+        Failure::Usage(drawn.err().map(anyhow::Error::new))
+    })
+}
+
+fn sets(folder: &Path) -> Vec<String> {
+    Templates::load(folder).0.sets()
 }

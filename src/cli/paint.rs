@@ -24,6 +24,10 @@ fn wanted() -> bool {
 }
 
 impl Paint {
+    pub(super) fn is_on(self) -> bool {
+        self.on
+    }
+
     pub(super) fn red(self, text: &str) -> String {
         self.paint("31;1", text)
     }

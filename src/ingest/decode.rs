@@ -41,6 +41,12 @@ pub fn decode(
     Ok((event, decoded.facts))
 }
 
+/// The facts of an event that was decoded before, or is given by hand; none of a body that is no
+/// event.
+pub fn facts(event: &Event) -> Facts {
+    payload::facts(&event.name, &event.body).map_or_else(|_| Facts::default(), |decoded| decoded.facts)
+}
+
 fn event_name(headers: &HeaderMap) -> &str {
     let known = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     let name = first_of(headers, ["x-gogs-event", "x-github-event"]);

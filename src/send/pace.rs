@@ -163,6 +163,13 @@ impl Bucket {
     }
 }
 
+/// The pace of a destination as relay.yaml would say it: `5/2s, 30/60s`.
+pub fn in_words(destination: &Destination) -> String {
+    let window = |window: &Window| format!("{}/{}s", window.count, window.per.as_secs_f64());
+    let windows: Vec<String> = windows(destination).iter().map(window).collect();
+    if windows.is_empty() { "unlimited".to_owned() } else { windows.join(", ") }
+}
+
 /// A destination's own windows, or those of its kind: Slack takes a message a second and a short
 /// burst, Discord five in two seconds and thirty a minute.
 fn windows(destination: &Destination) -> Vec<Window> {

@@ -8,6 +8,7 @@ use crate::destination::Destination;
 use crate::event::{Event, EventId};
 use crate::plan::Explained;
 use crate::queue::{Delivery, LaneStatus};
+use crate::send::pace;
 
 /// A delivery in a list.
 pub fn delivery_line(delivery: &Delivery) -> Value {
@@ -89,7 +90,7 @@ pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
         "oldest": lane.oldest.map(time),
         "next_try": lane.next_try.map(time),
         "last_error": lane.last_error,
-        "rate": destination.map(Destination::rate_in_words),
+        "rate": destination.map(pace::in_words),
     })
 }
 

@@ -14,10 +14,10 @@ use hyper::Method;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, paint, send};
+use super::{Outcome, check, paint, send};
 use crate::app::{self, Listeners};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::plan::{Sample, samples};
 use crate::standin::{Ending, FakeDiscord, FakeGogs, FakeSlack, Script, StandIn};
 
@@ -128,16 +128,17 @@ impl Services {
 
     fn config(&self, folder: &Path) -> anyhow::Result<Config> {
         let text = format!(
-            "data: {data}\ntemplates: {data}/templates\nsources: {{ gogs: {{ secret: {SECRET} }} }}\ndestinations:\n\
+            "listen: 127.0.0.1:0\nadmin: {{ listen: '127.0.0.1:0' }}\nsources: {{ gogs: {{ secret: {SECRET} }} }}\ndestinations:\n\
              \x20 slack: {{ slack: {{ url: '{slack}' }}, {RETRY} }}\n\
              \x20 discord: {{ discord: {{ url: '{discord}' }}, {RETRY} }}\n\
              \x20 ci: {{ gogs: {{ url: '{gogs}', secret: {SECRET} }}, {RETRY} }}\n",
-            data = folder.display(),
             slack = self.slack.standin.url(),
             discord = self.discord.standin.url(),
             gogs = self.gogs.standin.url(),
         );
-        config::parse(&text).map_err(|problems| anyhow::anyhow!("{problems:?}"))
+        let path = folder.join("relay.yaml");
+        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+        check::load(&path).map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
     }
 }
 
