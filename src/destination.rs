@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use xxhash_rust::xxh3::Xxh3;
 
 /// One entry under `destinations` in relay.yaml, checked.
 #[derive(Clone, Debug)]
@@ -22,6 +23,47 @@ pub struct Destination {
     /// For one attempt, from dialling to the end of the answer.
     pub timeout: Duration,
     pub retry: RetryPolicy,
+}
+
+impl Destination {
+    /// A fingerprint of what the service gets to see of the settings: address, secret, channel
+    /// and the like. A lane that was held because the service refused it is tried again when this
+    /// changes. Stored, so the same in every version and on every machine.
+    pub fn settings(&self) -> u64 {
+        let mut fields: Vec<Option<&str>> = vec![Some(self.kind.name())];
+        fields.push(self.kind.url().map(SecretUrl::expose_text));
+        match &self.kind {
+            Kind::Slack(slack) => fields.extend([
+                slack.channel.as_deref(),
+                slack.username.as_deref(),
+                slack.icon_url.as_deref(),
+                slack.color.as_deref(),
+            ]),
+            Kind::Discord(discord) => fields.extend([
+                discord.username.as_deref(),
+                discord.avatar_url.as_deref(),
+                discord.color.as_deref(),
+                discord.thread_id.as_deref(),
+            ]),
+            Kind::Gogs(gogs) => fields.extend([
+                gogs.secret.as_ref().map(ExposeSecret::expose_secret),
+                Some(gogs.content_type.name()),
+            ]),
+            Kind::Console => {}
+        }
+        fingerprint(&fields)
+    }
+}
+
+/// Each field goes in with its length, so that no two lists look alike.
+fn fingerprint(fields: &[Option<&str>]) -> u64 {
+    let mut hash = Xxh3::new();
+    for field in fields {
+        let length = field.map_or(u64::MAX, |text| text.len() as u64);
+        hash.update(&length.to_le_bytes());
+        hash.update(field.unwrap_or_default().as_bytes());
+    }
+    hash.digest()
 }
 
 /// What stands behind a destination.
@@ -93,6 +135,16 @@ pub enum ContentType {
     Json,
     /// `application/x-www-form-urlencoded`: one field `payload` holds the JSON text.
     Form,
+}
+
+impl ContentType {
+    /// As relay.yaml names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ContentType::Json => "json",
+            ContentType::Form => "form",
+        }
+    }
 }
 
 /// Whether a lane keeps the order of events.
@@ -180,5 +232,69 @@ impl fmt::Display for SecretUrl {
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discord(url: &str, username: Option<&str>, avatar_url: Option<&str>) -> Destination {
+        Destination {
+            name: "ops".into(),
+            was: None,
+            kind: Kind::Discord(Discord {
+                url: SecretUrl::parse(url).unwrap(),
+                username: username.map(str::to_owned),
+                avatar_url: avatar_url.map(str::to_owned),
+                color: None,
+                thread_id: None,
+            }),
+            templates: "default".to_owned(),
+            order: Order::Strict,
+            pace: None,
+            timeout: Duration::from_secs(15),
+            retry: RetryPolicy {
+                first: Duration::from_secs(1),
+                factor: 2.0,
+                max: Duration::from_secs(600),
+                jitter: 0.2,
+                give_up_after: Duration::from_secs(259_200),
+            },
+        }
+    }
+
+    const URL: &str = "https://discord.com/api/webhooks/1/token";
+
+    #[test]
+    fn settings_change_with_what_the_service_sees_and_with_nothing_else() {
+        let plain = discord(URL, None, None).settings();
+        let url = discord("https://discord.com/api/webhooks/1/other", None, None);
+        assert_ne!(url.settings(), plain);
+        let name = discord(URL, Some("a"), None).settings();
+        assert_ne!(name, plain);
+        assert_ne!(name, discord(URL, None, Some("a")).settings());
+        assert_ne!(name, discord(URL, Some(""), Some("a")).settings());
+
+        let mut patient = discord(URL, None, None);
+        patient.name = "renamed".into();
+        patient.templates = "classic".to_owned();
+        patient.timeout = Duration::from_secs(60);
+        assert_eq!(patient.settings(), plain);
+    }
+
+    #[test]
+    fn settings_are_the_same_in_every_version() {
+        assert_eq!(
+            discord(URL, Some("Gogs"), None).settings(),
+            15_589_037_004_050_474_534
+        );
+    }
+
+    #[test]
+    fn neither_a_url_nor_its_token_is_ever_printed() {
+        let printed = format!("{:?}", discord(URL, None, None));
+        assert!(printed.contains("https://discord.com/…/***"), "{printed}");
+        assert!(!printed.contains("token"), "{printed}");
     }
 }
