@@ -30,7 +30,7 @@ pub fn decode(
     received: Timestamp,
 ) -> Result<(Event, Facts), NotAnEvent> {
     let (source, body) = verified.into_parts();
-    let decoded = payload::facts(event_name(headers), &body)?;
+    let decoded = payload::read(event_name(headers), &body)?;
     let event = Event {
         source,
         name: Arc::from(decoded.name),
@@ -39,6 +39,12 @@ pub fn decode(
         body,
     };
     Ok((event, decoded.facts))
+}
+
+/// The facts of an event that is stored or given; none, where its body is no payload.
+pub fn facts(event: &Event) -> Facts {
+    let decoded = payload::read(&event.name, &event.body);
+    decoded.map(|decoded| decoded.facts).unwrap_or_default()
 }
 
 fn event_name(headers: &HeaderMap) -> &str {

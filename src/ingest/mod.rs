@@ -19,4 +19,5 @@ pub mod payload;
 pub mod receive;
 pub mod verify;
 
+pub use decode::facts;
 pub use hooks::Ingest;
