@@ -11,6 +11,33 @@ use secrecy::SecretString;
 use crate::destination::Destination;
 use crate::queue::{Keep, Redelivery};
 
+mod check;
+mod destinations;
+mod draw;
+mod environment;
+mod excerpt;
+mod layers;
+mod load;
+mod problem;
+mod routes;
+mod shapes;
+mod sources;
+mod top;
+mod units;
+mod yaml;
+
+pub use draw::draw;
+pub use environment::{Environment, environment};
+pub use load::{Loaded, Sets, load};
+pub use problem::{Problem, Severity};
+
+/// The shipped relay.yaml, which runs as it is.
+pub const SHIPPED: &str = include_str!("../../relay.yaml");
+
+/// The secret in the shipped relay.yaml. Everybody knows it, so no listener that others can reach
+/// takes it.
+pub const SHIPPED_SECRET: &str = "shipped-secret-change-me";
+
 /// The whole of relay.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,29 +113,4 @@ pub struct Route {
     pub tags: Vec<String>,
     pub senders: Vec<String>,
     pub to: Vec<Arc<str>>,
-}
-
-/// One mistake, or one piece of advice, in relay.yaml or a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub severity: Severity,
-    /// `relay.yaml`, a template's path, or `environment variable GOGS_RELAY__…`.
-    pub file: String,
-    /// From 1.
-    pub line: Option<usize>,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-    /// The line itself, when it can hold no secret.
-    pub excerpt: Option<String>,
-    /// What is wrong: a lowercase fragment.
-    pub message: String,
-    /// What to do.
-    pub hint: Option<String>,
-}
-
-/// Whether the program can run with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    Error,
-    Warning,
 }

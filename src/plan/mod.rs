@@ -1,49 +1,18 @@
 //! What should happen to an event: where it goes, and what each destination is told. Pure.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::config::{Problem, Route};
+use crate::config::Problem;
 use crate::destination::Destination;
-use crate::event::{Event, EventId, Facts};
-use crate::queue::PlannedDelivery;
+use crate::event::{Event, EventId};
 
-/// The routes, ready to match.
-#[derive(Debug)]
-pub struct Router {}
+mod pattern;
+mod route;
 
-#[expect(clippy::todo, unused_variables, reason = "interface first")]
-impl Router {
-    /// `destinations` are all that exist, for when there are no routes.
-    ///
-    /// # Errors
-    /// The pattern that is none.
-    pub fn new(routes: &[Route], destinations: &[Arc<str>]) -> Result<Router, globset::Error> {
-        todo!()
-    }
-
-    /// Each destination that any matching route names, once, by the first route that does.
-    pub fn route(&self, event: &Event, facts: &Facts) -> Vec<PlannedDelivery> {
-        todo!()
-    }
-
-    /// For people: each route, and what let the event pass or stopped it.
-    pub fn explain(&self, event: &Event, facts: &Facts) -> Vec<Explained> {
-        todo!()
-    }
-}
-
-/// What a route made of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
-    pub route: Arc<str>,
-    pub matched: bool,
-    /// `branch "dev" matches none of [main, release/**]`.
-    pub why: String,
-    pub to: Vec<Arc<str>>,
-}
+pub use pattern::{Pattern, PatternError};
+pub use route::{Explained, Router};
 
 /// All template sets, parsed. Loading never fails as a whole: a broken template is reported, and
 /// at run time the ladder passes over it.

@@ -1,0 +1,345 @@
+//! The checker's tools: a collector of problems, and readers of single settings that report to it.
+//!
+//! A reader gives `None` when it has reported something, so that a caller can read all its
+//! settings before it gives up.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path as FilePath, PathBuf};
+
+use secrecy::SecretString;
+
+use super::environment::{Environment, Unexpanded, expand};
+use super::excerpt::quoted;
+use super::layers::{Held, Node, list_from_variable};
+use super::problem::{Found, Place};
+use super::shapes::Shape;
+use super::yaml::Path;
+use crate::destination::SecretUrl;
+
+/// Collects what the checker finds.
+pub(super) struct Check<'a> {
+    environment: &'a Environment,
+    /// Of relay.yaml; relative paths start here.
+    folder: &'a FilePath,
+    found: RefCell<Vec<Found>>,
+    shown: RefCell<BTreeSet<Path>>,
+}
+
+/// The largest file that a secret is read from, in bytes.
+const LARGEST_SECRET: u64 = 64 << 10;
+
+impl<'a> Check<'a> {
+    pub(super) fn new(environment: &'a Environment, folder: &'a FilePath) -> Check<'a> {
+        Check {
+            environment,
+            folder,
+            found: RefCell::default(),
+            shown: RefCell::default(),
+        }
+    }
+
+    pub(super) fn report(&self, found: Found) {
+        self.found.borrow_mut().push(found);
+    }
+
+    /// All problems, and the paths of values that excerpts may show.
+    pub(super) fn finish(self) -> (Vec<Found>, BTreeSet<Path>) {
+        (self.found.into_inner(), self.shown.into_inner())
+    }
+
+    /// The keys below `node`.
+    pub(super) fn keys<'n>(&'n self, node: &'n Node) -> Option<Keys<'n>> {
+        let entries = match &node.held {
+            Held::Map(entries) => Some(entries),
+            Held::Nothing => None,
+            held => return self.wrong(node, "a mapping of keys", held),
+        };
+        Some(Keys {
+            check: self,
+            node,
+            entries,
+            known: Vec::new(),
+            ignored: Vec::new(),
+        })
+    }
+
+    /// A setting that is no secret.
+    pub(super) fn shaped<T>(&self, node: &Node, shape: &Shape<T>) -> Option<T> {
+        self.shown.borrow_mut().insert(node.path.clone());
+        let text = self.text(node, shape.what)?;
+        if let Some(value) = (shape.parse)(&text) {
+            return Some(value);
+        }
+        let found = Found::error(
+            &node.place,
+            format!("{} should be {}", node.name(), shape.what),
+        );
+        self.report(match nearest(&text, shape.choices.iter().copied()) {
+            Some(choice) => found.hint(format!("did you mean `{choice}`?")),
+            None => found.hint(shape.hint),
+        });
+        None
+    }
+
+    /// One value, or a list of them.
+    pub(super) fn list<T>(&self, node: &Node, read: impl Fn(&Node) -> Option<T>) -> Option<Vec<T>> {
+        let read_all = |entries: &[Node]| {
+            // All are read before the first failure counts.
+            let read: Vec<Option<T>> = entries.iter().map(&read).collect();
+            read.into_iter().collect()
+        };
+        match (&node.held, &node.place) {
+            (Held::List(entries), _) => read_all(entries),
+            (Held::Nothing, _) => Some(Vec::new()),
+            (Held::Text(text), Place::Variable(_)) if text.trim_start().starts_with('[') => {
+                let entries = list_from_variable(text, &node.place);
+                if entries.is_none() {
+                    let message = format!("{} should be a list of texts", node.name());
+                    self.report(Found::error(&node.place, message).hint("for example [a, b]"));
+                }
+                read_all(&entries?)
+            }
+            _ => read_all(std::slice::from_ref(node)),
+        }
+    }
+
+    /// A secret, or the file that holds it.
+    pub(super) fn secret(&self, node: &Node) -> Option<SecretString> {
+        let text = self.text_or_file(node, "a text, or { file: path }")?;
+        if text.is_empty() {
+            let message = format!("{} is empty", node.name());
+            self.report(
+                Found::error(&node.place, message).hint("give it a value, or remove the key"),
+            );
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    /// A secret that may be left empty, for example by `${NAME:-}`.
+    pub(super) fn secret_or_none(&self, node: &Node) -> Option<Option<SecretString>> {
+        let text = self.text_or_file(node, "a text, or { file: path }")?;
+        Some((!text.is_empty()).then(|| SecretString::from(text)))
+    }
+
+    /// A URL of http or https, or the file that holds it.
+    pub(super) fn url(&self, node: &Node) -> Option<SecretUrl> {
+        let text = self.text_or_file(node, "a URL, or { file: path }")?;
+        let fault = match SecretUrl::parse(&text) {
+            Ok(url) => match fault_of(&text, url.expose()) {
+                Some(fault) => fault,
+                None => return Some(url),
+            },
+            Err(error) => format!("is not a URL: {error}"),
+        };
+        let message = format!("{} {fault}", node.name());
+        self.report(
+            Found::error(&node.place, message).hint("for example https://example.org/hook"),
+        );
+        None
+    }
+
+    /// A text of any content that is shown to nobody; empty is as good as absent.
+    pub(super) fn free_text(&self, node: &Node) -> Option<String> {
+        self.text(node, "a text").filter(|text| !text.is_empty())
+    }
+
+    /// A path; a relative one starts at the folder of relay.yaml.
+    pub(super) fn path(&self, node: &Node) -> Option<PathBuf> {
+        let text = self.text(node, "a path")?;
+        if text.is_empty() {
+            self.report(Found::error(
+                &node.place,
+                format!("{} is empty", node.name()),
+            ));
+            return None;
+        }
+        Some(self.folder.join(text))
+    }
+
+    /// The text of a leaf, with variables put in where it stands in the file.
+    fn text(&self, node: &Node, what: &str) -> Option<String> {
+        let text = match &node.held {
+            Held::Text(text) => text,
+            held => return self.wrong(node, what, held),
+        };
+        if matches!(node.place, Place::Variable(_)) {
+            return Some(text.clone());
+        }
+        let found = match expand(text, self.environment) {
+            Ok(text) => return Some(text),
+            Err(Unexpanded::Undefined(name)) => Found::error(
+                &node.place,
+                format!("the environment variable {name} is not set"),
+            )
+            .hint(format!("set it, or give a default: ${{{name}:-…}}")),
+            Err(Unexpanded::Malformed) => Found::error(&node.place, "`${` starts no variable here")
+                .hint("write ${NAME} or ${NAME:-default}; $${ stands for the two characters"),
+        };
+        self.report(found);
+        None
+    }
+
+    fn text_or_file(&self, node: &Node, what: &str) -> Option<String> {
+        if !matches!(node.held, Held::Map(_)) {
+            return self.text(node, what);
+        }
+        let mut keys = self.keys(node)?;
+        let file = keys.required("file");
+        keys.finish();
+        let file = file?;
+        self.shown.borrow_mut().insert(file.path.clone());
+        match read_secret(&self.path(file)?) {
+            Ok(text) => Some(text),
+            Err(reason) => {
+                let found =
+                    Found::error(&file.place, format!("the file of {} {reason}", node.name()));
+                let folder = self.folder.display();
+                self.report(found.hint(format!("a relative path starts at {folder}")));
+                None
+            }
+        }
+    }
+
+    /// Reports a value of the wrong kind.
+    fn wrong<T>(&self, node: &Node, what: &str, held: &Held) -> Option<T> {
+        let held = match held {
+            Held::Refused => return None,
+            Held::Nothing => {
+                let message = format!("{} has no value", node.name());
+                let hint = "give it one, or remove the line; text that starts with # needs quotes";
+                self.report(Found::error(&node.key, message).hint(hint));
+                return None;
+            }
+            Held::Text(_) => "a single value",
+            Held::List(_) => "a list",
+            Held::Map(_) => "a mapping of keys",
+        };
+        let message = format!("{} should be {what}, not {held}", node.name());
+        self.report(Found::error(&node.place, message));
+        None
+    }
+}
+
+/// The keys of one mapping, taken one by one; what is left over is a mistake.
+pub(super) struct Keys<'n> {
+    pub(super) check: &'n Check<'n>,
+    pub(super) node: &'n Node,
+    entries: Option<&'n BTreeMap<String, Node>>,
+    known: Vec<&'static str>,
+    ignored: Vec<&'static str>,
+}
+
+impl<'n> Keys<'n> {
+    pub(super) fn optional(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.known.push(key);
+        self.entries?.get(key)
+    }
+
+    pub(super) fn required(&mut self, key: &'static str) -> Option<&'n Node> {
+        let node = self.optional(key);
+        if node.is_none() {
+            let message = format!("{} needs the key `{key}`", self.node.name());
+            self.check.report(Found::error(&self.node.key, message));
+        }
+        node
+    }
+
+    /// A setting that has a default, so that it is always there.
+    pub(super) fn shaped<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
+        self.required(key)
+            .and_then(|node| self.check.shaped(node, shape))
+    }
+
+    /// A setting that may be left out.
+    pub(super) fn shaped_if_given<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
+        self.optional(key)
+            .and_then(|node| self.check.shaped(node, shape))
+    }
+
+    /// Entries whose names are the user's.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
+        let entries = self.entries.into_iter().flatten();
+        entries.map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// A key that `finish` would refuse and that is nearly one of `keys`.
+    pub(super) fn misspelt(&self, keys: &[&'static str]) -> bool {
+        let mut unknown = self.entries().filter(|(key, _)| !self.known.contains(key));
+        unknown.any(|(key, _)| nearest(key, keys.iter().copied()).is_some())
+    }
+
+    /// Passes over keys that were dealt with; they are no suggestions.
+    pub(super) fn ignore(&mut self, keys: &[&'static str]) {
+        self.ignored.extend(keys);
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, node) in self.entries() {
+            if self.known.contains(&key) || self.ignored.contains(&key) {
+                continue;
+            }
+            let found = Found::error(&node.key, format!("unknown key {}", quoted(key)));
+            self.check
+                .report(match nearest(key, self.known.iter().copied()) {
+                    Some(known) => found.hint(format!("did you mean `{known}`?")),
+                    None if key.contains(':') => found.hint("put a space after the colon"),
+                    None => found.hint(format!("known here: {}", self.known.join(", "))),
+                });
+        }
+    }
+}
+
+impl Node {
+    /// For messages: the key it stands under.
+    pub(super) fn name(&self) -> String {
+        let named = self.path.iter().rev();
+        let mut named = named.filter(|step| !step.bytes().all(|byte| byte.is_ascii_digit()));
+        match named.next() {
+            Some(name) => format!("`{}`", quoted(name).trim_matches('"')),
+            None => "the file".to_owned(),
+        }
+    }
+}
+
+/// The candidate that `word` is probably a misspelling of.
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
+    let word = word.to_lowercase();
+    let near = candidates.map(|candidate| {
+        let longer = word.chars().count().max(candidate.chars().count());
+        (strsim::osa_distance(&word, candidate), longer, candidate)
+    });
+    let near = near.filter(|(distance, longer, _)| *distance * 3 <= *longer);
+    near.min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate)
+}
+
+/// What keeps a URL from being dialled.
+fn fault_of(text: &str, url: &url::Url) -> Option<String> {
+    let fault = if text.trim() != text {
+        "has white space around it"
+    } else if !matches!(url.scheme(), "http" | "https") {
+        "should start with http:// or https://"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "holds a user name or password, which are not sent"
+    } else {
+        return None;
+    };
+    Some(fault.to_owned())
+}
+
+/// The content of a file, without one newline at its end; or what is wrong with the file.
+fn read_secret(path: &FilePath) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_SECRET {
+        return Err("is larger than 64KiB".to_owned());
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}

@@ -1,0 +1,285 @@
+//! Checks `destinations`: where messages go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::check::{Check, Keys, nearest};
+use super::excerpt::quoted;
+use super::layers::{Held, Node};
+use super::problem::Found;
+use super::shapes::{
+    COLOR, CONTENT_TYPE, COUNT_AT_ONCE, FACTOR, NAME, ORDER, PACE, RATE, SHARE, THREAD,
+    TIME_ABOVE_ZERO,
+};
+use super::sources::named;
+use crate::destination::{
+    ContentType, Destination, Discord, Gogs, Kind, Order, Pace, RetryPolicy, SecretUrl, Slack,
+};
+
+const KINDS: [&str; 4] = ["slack", "discord", "gogs", "console"];
+
+/// Deliveries under way at once in a loose lane that says nothing else.
+const CONCURRENCY: usize = 4;
+
+/// Checks every destination. `sets`: the names of the template sets there are.
+pub(super) fn check(
+    root: &mut Keys<'_>,
+    sets: &[String],
+) -> Option<BTreeMap<Arc<str>, Destination>> {
+    let check = root.check;
+    let section = root.required("destinations")?;
+    let keys = check.keys(section)?;
+    let mut destinations = Some(BTreeMap::new());
+    for (name, node) in keys.entries() {
+        let name = named(check, name, node);
+        let destination = destination(check, name, node, sets);
+        destinations = destinations.and_then(|mut destinations: BTreeMap<_, Destination>| {
+            let destination = destination?;
+            destinations.insert(destination.name.clone(), destination);
+            Some(destinations)
+        });
+    }
+    if keys.entries().next().is_none() {
+        let found = Found::error(&section.key, "there is no destination, so nothing is sent");
+        check.report(found.hint("for example `screen: { console: {} }` below `destinations`"));
+    }
+    former_names(&keys);
+    destinations
+}
+
+/// A lane can be taken over once, and only when its own destination is gone.
+fn former_names(keys: &Keys<'_>) {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, node) in keys.entries() {
+        let Held::Map(settings) = &node.held else {
+            continue;
+        };
+        let Some(was) = settings.get("was") else {
+            continue;
+        };
+        let Held::Text(former) = &was.held else {
+            continue;
+        };
+        if keys.entries().any(|(existing, _)| existing == former) {
+            let message = format!("the destination {} still exists", quoted(former));
+            let found = Found::error(&was.place, message);
+            keys.check
+                .report(found.hint("`was` takes over from one that is gone: remove either"));
+        } else if let Some(other) = taken.insert(former, name) {
+            let message = format!(
+                "{} was taken over by {} already",
+                quoted(former),
+                quoted(other)
+            );
+            keys.check.report(Found::error(&was.place, message));
+        }
+    }
+}
+
+fn destination(
+    check: &Check<'_>,
+    name: Option<Arc<str>>,
+    node: &Node,
+    sets: &[String],
+) -> Option<Destination> {
+    let mut keys = check.keys(node)?;
+    let kind = kind(&mut keys);
+    let was = keys.shaped_if_given("was", &NAME);
+    let templates = keys
+        .required("templates")
+        .and_then(|node| set(check, node, sets));
+    let order = order(&mut keys);
+    let pace = keys.optional("rate").and_then(|node| pace(check, node));
+    let timeout = keys.shaped("timeout", &TIME_ABOVE_ZERO);
+    let retry = keys.required("retry").and_then(|node| retry(check, node));
+    keys.finish();
+    Some(Destination {
+        name: name?,
+        was: was.map(Arc::from),
+        kind: kind?,
+        templates: templates?,
+        order: order?,
+        pace,
+        timeout: timeout?,
+        retry: retry?,
+    })
+}
+
+/// Exactly one key says what kind of destination it is.
+fn kind(keys: &mut Keys<'_>) -> Option<Kind> {
+    let check = keys.check;
+    let given = KINDS.map(|kind| (kind, keys.optional(kind)));
+    let mut given = given
+        .into_iter()
+        .filter_map(|(kind, node)| Some((kind, node?)));
+    let Some((kind, node)) = given.next() else {
+        if !keys.misspelt(&KINDS) {
+            let found = Found::error(&keys.node.key, "this destination has no kind");
+            check.report(found.hint("add one of slack, discord, gogs and console"));
+        }
+        return None;
+    };
+    for (other, node) in given {
+        let found = Found::error(&node.key, format!("`{other}` cannot stand beside `{kind}`"));
+        check.report(found.hint("a destination has one kind; make another one for the second"));
+    }
+    match kind {
+        "slack" => slack(check, node).map(Kind::Slack),
+        "discord" => discord(check, node).map(Kind::Discord),
+        "gogs" => gogs(check, node).map(Kind::Gogs),
+        _ => {
+            check.keys(node)?.finish();
+            Some(Kind::Console)
+        }
+    }
+}
+
+fn slack(check: &Check<'_>, node: &Node) -> Option<Slack> {
+    let mut keys = check.keys(node)?;
+    let mut text = |key| keys.optional(key).and_then(|node| check.free_text(node));
+    let channel = text("channel");
+    let username = text("username");
+    let icon_url = picture(&mut keys, "icon_url");
+    let color = keys.shaped_if_given("color", &COLOR);
+    let url = keys.required("url").and_then(|node| check.url(node));
+    keys.finish();
+    Some(Slack {
+        url: url?,
+        channel,
+        username,
+        icon_url,
+        color,
+    })
+}
+
+fn discord(check: &Check<'_>, node: &Node) -> Option<Discord> {
+    let mut keys = check.keys(node)?;
+    let username = keys
+        .optional("username")
+        .and_then(|node| discord_name(check, node));
+    let avatar_url = picture(&mut keys, "avatar_url");
+    let color = keys.shaped_if_given("color", &COLOR);
+    let thread_id = keys.shaped_if_given("thread_id", &THREAD);
+    let url = keys
+        .required("url")
+        .and_then(|node| not_slacks(check, node));
+    keys.finish();
+    Some(Discord {
+        url: url?,
+        username,
+        avatar_url,
+        color,
+        thread_id,
+    })
+}
+
+fn gogs(check: &Check<'_>, node: &Node) -> Option<Gogs> {
+    let mut keys = check.keys(node)?;
+    let secret = keys.optional("secret").and_then(|node| check.secret(node));
+    let given = keys.shaped_if_given("content_type", &CONTENT_TYPE);
+    let url = keys
+        .required("url")
+        .and_then(|node| not_slacks(check, node));
+    keys.finish();
+    Some(Gogs {
+        url: url?,
+        secret,
+        content_type: given.unwrap_or(ContentType::Json),
+    })
+}
+
+/// The URL of a picture, as the service gets to see it.
+fn picture(keys: &mut Keys<'_>, key: &'static str) -> Option<String> {
+    let node = keys.optional(key)?;
+    Some(keys.check.url(node)?.expose_text().to_owned())
+}
+
+/// A URL that is not one of Slack's, pasted into the wrong place.
+fn not_slacks(check: &Check<'_>, node: &Node) -> Option<SecretUrl> {
+    let url = check.url(node)?;
+    if url.expose().host_str() == Some("hooks.slack.com") {
+        let found = Found::error(&node.place, "this is a URL of Slack");
+        check.report(found.hint("put it under `slack`"));
+        return None;
+    }
+    Some(url)
+}
+
+/// Discord answers 400 to every message under a name that it does not allow.
+fn discord_name(check: &Check<'_>, node: &Node) -> Option<String> {
+    let name = check.free_text(node)?;
+    let lower = name.to_lowercase();
+    let fault = if name.chars().count() > 80 {
+        "Discord takes names of at most 80 characters"
+    } else if lower.contains("discord") || lower.contains("clyde") {
+        "Discord refuses names that contain “discord” or “clyde”"
+    } else {
+        return Some(name);
+    };
+    check.report(Found::error(&node.place, fault));
+    None
+}
+
+fn set(check: &Check<'_>, node: &Node, sets: &[String]) -> Option<String> {
+    let name = check.shaped(node, &NAME)?;
+    if sets.contains(&name) {
+        return Some(name);
+    }
+    let found = Found::error(
+        &node.place,
+        format!("there is no set of templates {}", quoted(&name)),
+    );
+    check.report(match nearest(&name, sets.iter().map(String::as_str)) {
+        Some(set) => found.hint(format!("did you mean \"{set}\"?")),
+        None => found.hint(format!("there are: {}", sets.join(", "))),
+    });
+    None
+}
+
+fn order(keys: &mut Keys<'_>) -> Option<Order> {
+    let strict = keys.shaped("order", &ORDER);
+    let concurrency = keys.optional("concurrency");
+    if let (Some(true), Some(node)) = (strict, concurrency) {
+        let found = Found::error(&node.key, "`concurrency` means nothing in strict order");
+        keys.check
+            .report(found.hint("add `order: loose`, or remove it"));
+    }
+    let width = concurrency.map(|node| keys.check.shaped(node, &COUNT_AT_ONCE));
+    match strict? {
+        true => Some(Order::Strict),
+        false => Some(Order::Loose {
+            concurrency: width.unwrap_or(Some(CONCURRENCY))?,
+        }),
+    }
+}
+
+fn pace(check: &Check<'_>, node: &Node) -> Option<Pace> {
+    match &node.held {
+        Held::List(_) => Some(Pace::Windows(
+            check.list(node, |entry| check.shaped(entry, &RATE))?,
+        )),
+        _ => check.shaped(node, &PACE),
+    }
+}
+
+fn retry(check: &Check<'_>, node: &Node) -> Option<RetryPolicy> {
+    let mut keys = check.keys(node)?;
+    let first = keys.shaped("first", &TIME_ABOVE_ZERO);
+    let factor = keys.shaped("factor", &FACTOR);
+    let max = keys.shaped("max", &TIME_ABOVE_ZERO);
+    let jitter = keys.shaped("jitter", &SHARE);
+    let give_up_after = keys.shaped("give_up_after", &TIME_ABOVE_ZERO);
+    if first > max && max.is_some() {
+        let longest = keys.optional("max").map_or(&node.place, |node| &node.place);
+        let found = Found::error(longest, "`max` is shorter than `first`");
+        check.report(found.hint("the waits grow from `first` to `max`"));
+    }
+    keys.finish();
+    Some(RetryPolicy {
+        first: first?,
+        factor: factor?,
+        max: max?,
+        jitter: jitter?,
+        give_up_after: give_up_after?,
+    })
+}

@@ -1,0 +1,130 @@
+//! Loads relay.yaml: read, lay over one another, check, and report everything at once.
+
+use std::path::Path;
+
+use figment::value::Value;
+
+use super::check::Check;
+use super::environment::{Environment, overrides};
+use super::excerpt::Excerpts;
+use super::layers;
+use super::problem::{Found, Mark, Place, Problem, Severity};
+use super::yaml;
+use super::{Config, top};
+
+/// Larger files are no configuration, in bytes.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// A configuration that can run, and what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Problem>,
+}
+
+/// Gives the names of all template sets there are, built-in ones and those in the given folder.
+pub type Sets<'a> = &'a dyn Fn(&Path) -> Vec<String>;
+
+/// Reads `path`, with `environment` for `${NAME}` and for the variables `GOGS_RELAY__…`. Relative
+/// paths in the file start at the file's own folder.
+///
+/// # Errors
+/// Every mistake there is, in the order of lines, among them the warnings.
+pub fn load(
+    path: &Path,
+    environment: &Environment,
+    sets: Sets<'_>,
+) -> Result<Loaded, Vec<Problem>> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|found| vec![problem(found, &file, None)])?;
+    let text = text.trim_start_matches('\u{feff}');
+    let document = yaml::read(text);
+    let check = Check::new(environment, path.parent().unwrap_or(Path::new("")));
+    let config = match document.broken {
+        // What is missing may stand behind the mistake.
+        true => None,
+        false => merge_and_check(&document, environment, &check, sets),
+    };
+    let (mut found, shown) = check.finish();
+    found.extend(document.found.iter().cloned());
+    let excerpts = Excerpts::new(text, &document, &shown);
+    found.sort_by_key(|found| order(&found.place));
+    let problem = |found| problem(found, &file, Some(&excerpts));
+    let problems: Vec<Problem> = found.into_iter().map(problem).collect();
+    let failed = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    match config {
+        Some(config) if !failed => Ok(Loaded {
+            config,
+            warnings: problems,
+        }),
+        _ => Err(problems),
+    }
+}
+
+fn read(path: &Path) -> Result<String, Found> {
+    let error = |message: String| Found::error(&Place::File, message);
+    let unreadable = |reason: std::io::Error| {
+        let found = error(format!("the configuration cannot be read: {reason}"));
+        found.hint("`gogs-relay init` writes one to start from; `-c` names another")
+    };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST_FILE {
+        return Err(error("the file is larger than 1MiB".to_owned()));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn merge_and_check(
+    document: &yaml::Document,
+    environment: &Environment,
+    check: &Check<'_>,
+    sets: Sets<'_>,
+) -> Option<Config> {
+    let file = match &document.root {
+        Some(Value::Dict(_, file)) => Some(file),
+        None => None,
+        Some(_) => {
+            let found = Found::error(&Place::At(Mark { line: 1, column: 1 }), "no keys here");
+            check.report(found.hint("start with, for example, `sources:`"));
+            return None;
+        }
+    };
+    let overrides = overrides(environment, file);
+    for found in &overrides.found {
+        check.report(found.clone());
+    }
+    match layers::merge(document, &overrides) {
+        Ok(root) => top::check(check, &root, sets),
+        Err(error) => {
+            check.report(Found::error(&Place::File, error));
+            None
+        }
+    }
+}
+
+/// The file as a whole first, then by line, then variables.
+fn order(place: &Place) -> (u8, Option<Mark>, String) {
+    match place {
+        Place::File => (0, None, String::new()),
+        Place::At(mark) => (1, Some(*mark), String::new()),
+        Place::Variable(name) => (2, None, name.clone()),
+    }
+}
+
+fn problem(found: Found, file: &str, excerpts: Option<&Excerpts<'_>>) -> Problem {
+    let (file, mark) = match found.place {
+        Place::At(mark) => (file.to_owned(), Some(mark)),
+        Place::Variable(name) => (format!("environment variable {name}"), None),
+        Place::File => (file.to_owned(), None),
+    };
+    Problem {
+        severity: found.severity,
+        file,
+        line: mark.map(|mark| mark.line),
+        column: mark.map(|mark| mark.column),
+        excerpt: mark.and_then(|mark| excerpts?.line(mark)),
+        message: found.message,
+        hint: found.hint,
+    }
+}

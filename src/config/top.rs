@@ -1,0 +1,171 @@
+//! Checks the settings of the relay itself, and puts the whole together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::check::{Check, Keys};
+use super::layers::Node;
+use super::problem::Found;
+use super::shapes::{
+    ADDRESS, COUNT, COUNT_AT_ONCE, HOST, SIZE, SIZE_ABOVE_ZERO, SIZE_OF_HEADERS, TIME,
+    TIME_ABOVE_ZERO,
+};
+use super::{Admin, Config, Limits, Sets, destinations, routes, sources};
+use crate::queue::Keep;
+
+/// Keys that a later version will know. To ignore one would be to run without what it asks for.
+const LATER: [&str; 5] = ["tls", "egress", "api", "hub", "queue"];
+
+/// Walks the merged tree. `None` only after an error was reported.
+pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Config> {
+    let mut keys = check.keys(root)?;
+    refuse_later(&mut keys);
+    let listen = keys.shaped("listen", &ADDRESS);
+    let admin = keys
+        .required("admin")
+        .and_then(|node| admin(check, node, listen));
+    let public_url = public_url(&mut keys, listen);
+    let data = path(&mut keys, "data");
+    let templates = path(&mut keys, "templates");
+    let shutdown_grace = keys.shaped("shutdown_grace", &TIME);
+    let [history, dead, dedupe] = ["history", "dead", "dedupe"].map(|key| keep(&mut keys, key));
+    let limits = keys.required("limits").and_then(|node| limits(check, node));
+    let sets = templates.as_deref().map(sets).unwrap_or_default();
+    let exposed = listen.is_some_and(|listen| !listen.ip().is_loopback());
+    let sources = sources::check(&mut keys, exposed);
+    let destinations = destinations::check(&mut keys, &sets);
+    let routes = routes::check(&mut keys);
+    keys.finish();
+    Some(Config {
+        listen: listen?,
+        public_url: public_url?,
+        admin: admin?,
+        data: data?,
+        templates: templates?,
+        shutdown_grace: shutdown_grace?,
+        history: history?,
+        dead: dead?,
+        dedupe: dedupe?,
+        limits: limits?,
+        sources: sources?,
+        destinations: destinations?,
+        routes: routes?,
+    })
+}
+
+fn refuse_later(keys: &mut Keys<'_>) {
+    for (key, node) in keys.entries().filter(|(key, _)| LATER.contains(key)) {
+        let message = format!("`{key}` is not supported yet by this version");
+        let found = Found::error(&node.key, message);
+        keys.check
+            .report(found.hint("remove it; nothing else does its work here"));
+    }
+    keys.ignore(&LATER);
+}
+
+fn admin(check: &Check<'_>, node: &Node, hooks: Option<SocketAddr>) -> Option<Admin> {
+    let mut keys = check.keys(node)?;
+    let address = keys.required("listen");
+    let listen = address.and_then(|node| check.shaped(node, &ADDRESS));
+    let token = match keys.optional("token") {
+        Some(node) => check.secret_or_none(node),
+        None => Some(None),
+    };
+    let hosts = keys.required("hosts");
+    let hosts = hosts.and_then(|node| check.list(node, |entry| check.shaped(entry, &HOST)));
+    keys.finish();
+    if let (Some(listen), Some(address)) = (listen, address) {
+        guard(check, address, (listen, hooks), matches!(token, Some(None)));
+    }
+    Some(Admin {
+        listen: listen?,
+        token: token?,
+        hosts: hosts?,
+    })
+}
+
+/// The dashboard and its API show bodies, so others than this machine need the token. `open`:
+/// there is none.
+fn guard(
+    check: &Check<'_>,
+    address: &Node,
+    (listen, hooks): (SocketAddr, Option<SocketAddr>),
+    open: bool,
+) {
+    if !listen.ip().is_loopback() && open {
+        let found = Found::error(
+            &address.place,
+            "others could use this address without a token",
+        );
+        check.report(found.hint("set `token` below `admin`, or listen on 127.0.0.1"));
+    }
+    if Some(listen) == hooks && listen.port() != 0 {
+        let found = Found::error(
+            &address.place,
+            "`admin.listen` is the same address as `listen`",
+        );
+        check.report(found.hint("give it another port, for example 8026"));
+    }
+}
+
+/// Where Gogs finds the relay; by default where it listens.
+fn public_url(keys: &mut Keys<'_>, listen: Option<SocketAddr>) -> Option<url::Url> {
+    if let Some(node) = keys.optional("public_url") {
+        return Some(keys.check.url(node)?.expose().clone());
+    }
+    let listen = listen?;
+    let host = match listen.ip().is_unspecified() {
+        true => format!("localhost:{}", listen.port()),
+        false => listen.to_string(),
+    };
+    url::Url::parse(&format!("http://{host}/")).ok()
+}
+
+fn path(keys: &mut Keys<'_>, key: &'static str) -> Option<PathBuf> {
+    let node = keys.required(key)?;
+    keys.check.path(node)
+}
+
+fn keep(keys: &mut Keys<'_>, key: &'static str) -> Option<Keep> {
+    let node = keys.required(key)?;
+    let mut keys = keys.check.keys(node)?;
+    let keep = keys.shaped("keep", &TIME);
+    let at_most = keys.shaped("at_most", &COUNT);
+    keys.finish();
+    Some(Keep {
+        keep: keep?,
+        at_most: at_most?,
+    })
+}
+
+fn limits(check: &Check<'_>, node: &Node) -> Option<Limits> {
+    let mut keys = check.keys(node)?;
+    let body_node = keys.required("body");
+    let body = body_node.and_then(|node| check.shaped(node, &SIZE_ABOVE_ZERO));
+    let bytes = keys.shaped("bytes", &SIZE_ABOVE_ZERO);
+    let headers = keys.shaped("headers", &SIZE_OF_HEADERS);
+    let connections = keys.shaped("connections", &COUNT_AT_ONCE);
+    let header_timeout = keys.shaped("header_timeout", &TIME_ABOVE_ZERO);
+    let body_timeout = keys.shaped("body_timeout", &TIME_ABOVE_ZERO);
+    let sends = keys.shaped("sends", &COUNT_AT_ONCE);
+    let backlog = keys.shaped("backlog", &COUNT);
+    let free_disk = keys.shaped("free_disk", &SIZE);
+    keys.finish();
+    if let (Some(node), Some(body), Some(bytes)) = (body_node, body, bytes)
+        && body > bytes
+    {
+        let found = Found::error(&node.place, "`body` is larger than `bytes`");
+        check.report(found.hint("`bytes` is for all bodies together, so one has to fit in"));
+    }
+    Some(Limits {
+        body: body?,
+        bytes: bytes?,
+        headers: headers?,
+        connections: connections?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
+        sends: sends?,
+        backlog: backlog?,
+        free_disk: free_disk?,
+    })
+}
