@@ -4,15 +4,13 @@ mod memory;
 mod payloads;
 mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use gogs_relay::config::Limits;
-use gogs_relay::plan::Router;
 use proptest::prelude::*;
 
 use crate::corpus;
-use wire::{Answer, Client, Hooks, Post, SECRET, limits, sign, sign_sha1, source};
+use wire::{Answer, Client, Hooks, Post, SECRET, limits, router, sign, sign_sha1, source};
 
 const PUSH: &[u8] = br#"{"ref":"refs/heads/main","commits":[]}"#;
 
@@ -31,10 +29,26 @@ async fn only_the_exact_path_of_a_source_is_taken() {
     let hooks = Hooks::start().await;
     let post = Post::json("gogs", PUSH).signed(PUSH);
     for path in [
-        "/", "/hooks", "/hooks/", "/hooks/gogs/", "/hooks//gogs", "//hooks/gogs", "/hooks/gog",
-        "/hooks/%67ogs", "/hooks/GOGS", "/hooks/gogs;x", "/hooks/../hooks/gogs", "*",
+        "/",
+        "/hooks",
+        "/hooks/",
+        "/hooks/gogs/",
+        "/hooks//gogs",
+        "//hooks/gogs",
+        "/hooks/gog",
+        "/hooks/%67ogs",
+        "/hooks/GOGS",
+        "/hooks/gogs;x",
+        "/hooks/../hooks/gogs",
+        "*",
     ] {
-        check(&hooks, &post.clone().path(path).bytes(), 404, "no such source").await;
+        check(
+            &hooks,
+            &post.clone().path(path).bytes(),
+            404,
+            "no such source",
+        )
+        .await;
     }
     let ping = post.event("ping");
     for path in ["/hooks/gogs?x=1", "http://relay/hooks/gogs"] {
@@ -47,13 +61,24 @@ async fn only_the_exact_path_of_a_source_is_taken() {
 async fn only_post_is_taken_and_nothing_is_redirected() {
     let hooks = Hooks::start().await;
     for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "post", "BREW"] {
-        let answer = check(&hooks, &Post::json("gogs", PUSH).method(method).bytes(), 405, "POST").await;
+        let answer = check(
+            &hooks,
+            &Post::json("gogs", PUSH).method(method).bytes(),
+            405,
+            "POST",
+        )
+        .await;
         assert_eq!(answer.headers["allow"], "POST", "{method}");
     }
     let mut client = Client::connect(hooks.address).await;
-    client.write(b"HEAD /hooks/gogs HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n").await;
+    client
+        .write(b"HEAD /hooks/gogs HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")
+        .await;
     let answer = client.rest().await;
-    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 405 ") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
     hooks.finish().await;
 }
 
@@ -61,33 +86,70 @@ async fn only_post_is_taken_and_nothing_is_redirected() {
 async fn other_content_types_are_refused_and_parameters_do_not_matter() {
     let hooks = Hooks::start().await;
     let post = Post::json("gogs", PUSH).signed(PUSH).event("ping");
-    for other in ["", "text/plain", "application/jsonp", "multipart/form-data; boundary=x", "application/json, text/plain"] {
+    for other in [
+        "",
+        "text/plain",
+        "application/jsonp",
+        "multipart/form-data; boundary=x",
+        "application/json, text/plain",
+    ] {
         let post = post.clone().header("Content-Type", other);
-        check(&hooks, &post.bytes(), 415, "application/x-www-form-urlencoded").await;
+        check(
+            &hooks,
+            &post.bytes(),
+            415,
+            "application/x-www-form-urlencoded",
+        )
+        .await;
     }
-    check(&hooks, &post.clone().without("Content-Type").bytes(), 415, "content type").await;
+    check(
+        &hooks,
+        &post.clone().without("Content-Type").bytes(),
+        415,
+        "content type",
+    )
+    .await;
     let packed = post.clone().header("Content-Encoding", "gzip");
     check(&hooks, &packed.bytes(), 415, "uncompressed").await;
-    for same in ["application/json; charset=utf-8", "Application/JSON", "application/json;"] {
-        check(&hooks, &post.clone().header("Content-Type", same).bytes(), 200, "ping").await;
+    for same in [
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/json;",
+    ] {
+        check(
+            &hooks,
+            &post.clone().header("Content-Type", same).bytes(),
+            200,
+            "ping",
+        )
+        .await;
     }
     hooks.finish().await;
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_however_it_is_sent() {
-    let hooks = Hooks::limited(Limits { body: 1000, ..limits() }).await;
+    let hooks = Hooks::limited(Limits {
+        body: 1000,
+        ..limits()
+    })
+    .await;
     let over = vec![b' '; 1001];
     let post = Post::json("gogs", over);
     check(&hooks, &post.bytes(), 413, "limits.body").await;
     check(&hooks, &post.chunked(100), 413, "1000 bytes").await;
     check(&hooks, &post.chunked(1001), 413, "1000 bytes").await;
     // A body that is announced, but not sent for want of our word, is refused before it comes.
-    let waits = post.clone().length("99999999999").header("Expect", "100-continue");
+    let waits = post
+        .clone()
+        .length("99999999999")
+        .header("Expect", "100-continue");
     check(&hooks, &waits.head(), 413, "limits.body").await;
     let mut exact = PUSH.to_vec();
     exact.resize(1000, b' ');
-    let exact_post = Post::json("gogs", exact.clone()).signed(&exact).event("ping");
+    let exact_post = Post::json("gogs", exact.clone())
+        .signed(&exact)
+        .event("ping");
     check(&hooks, &exact_post.bytes(), 200, "ping").await;
     check(&hooks, &exact_post.chunked(7), 200, "ping").await;
     hooks.finish().await;
@@ -96,7 +158,10 @@ async fn a_body_over_the_limit_is_refused_however_it_is_sent() {
 #[tokio::test]
 async fn a_sender_that_waits_for_our_word_gets_it() {
     let hooks = Hooks::start().await;
-    let post = Post::json("gogs", PUSH).signed(PUSH).event("ping").header("Expect", "100-continue");
+    let post = Post::json("gogs", PUSH)
+        .signed(PUSH)
+        .event("ping")
+        .header("Expect", "100-continue");
     let mut client = Client::connect(hooks.address).await;
     client.write(&post.head()).await;
     assert_eq!(client.answer().await.unwrap().status, 100);
@@ -113,7 +178,10 @@ async fn a_body_that_does_not_come_in_time_is_given_up() {
         answer = hooks.send(&slow) => answer,
         () = hooks.time_passes() => unreachable!(),
     };
-    assert_eq!((answer.status, answer.headers["connection"].as_str()), (408, "close"));
+    assert_eq!(
+        (answer.status, answer.headers["connection"].as_str()),
+        (408, "close")
+    );
     answer.check();
     hooks.finish().await;
 }
@@ -161,18 +229,30 @@ async fn a_form_needs_exactly_one_payload() {
         check(&hooks, &Post::raw_form("gogs", form).bytes(), 400, words).await;
     }
     let among_others = Post::raw_form("gogs", "a=b&payload=%7B%7D&c");
-    check(&hooks, &among_others.signed(b"{}").event("ping").bytes(), 200, "ping").await;
+    check(
+        &hooks,
+        &among_others.signed(b"{}").event("ping").bytes(),
+        200,
+        "ping",
+    )
+    .await;
     hooks.finish().await;
 }
 
 #[tokio::test]
 async fn checks_come_in_their_order() {
-    let hooks = Hooks::limited(Limits { body: 1000, ..limits() }).await;
+    let hooks = Hooks::limited(Limits {
+        body: 1000,
+        ..limits()
+    })
+    .await;
     let large = vec![b'{'; 1001];
     let slack = br#"{"channel":"","text":"","attachments":[]}"#;
     let nowhere = Post::json("nowhere", large.clone()).method("GET");
     check(&hooks, &nowhere.bytes(), 404, "").await;
-    let get = Post::json("gogs", large.clone()).method("PUT").header("Content-Type", "x/y");
+    let get = Post::json("gogs", large.clone())
+        .method("PUT")
+        .header("Content-Type", "x/y");
     check(&hooks, &get.bytes(), 405, "").await;
     let odd = Post::json("gogs", large.clone()).header("Content-Type", "x/y");
     check(&hooks, &odd.bytes(), 415, "").await;
@@ -180,12 +260,45 @@ async fn checks_come_in_their_order() {
     let two = Post::raw_form("gogs", "payload={\"embeds\":1}&payload=x");
     check(&hooks, &two.bytes(), 400, "more than one").await;
     check(&hooks, &Post::form("gogs", slack).bytes(), 400, "type Gogs").await;
-    check(&hooks, &Post::json("gogs", *slack).bytes(), 400, "type Gogs").await;
-    check(&hooks, &Post::json("gogs", *slack).signed(slack).bytes(), 400, "type Gogs").await;
-    check(&hooks, &Post::json("open", *slack).bytes(), 400, "type Gogs").await;
+    check(
+        &hooks,
+        &Post::json("gogs", *slack).bytes(),
+        400,
+        "type Gogs",
+    )
+    .await;
+    check(
+        &hooks,
+        &Post::json("gogs", *slack).signed(slack).bytes(),
+        400,
+        "type Gogs",
+    )
+    .await;
+    check(
+        &hooks,
+        &Post::json("open", *slack).bytes(),
+        400,
+        "type Gogs",
+    )
+    .await;
     check(&hooks, &Post::json("gogs", *b"no json").bytes(), 401, "").await;
-    check(&hooks, &Post::json("gogs", *b"no json").signed(b"no json").bytes(), 400, "not JSON").await;
-    check(&hooks, &Post::json("gogs", *b"[]").signed(b"[]").event("ping").bytes(), 400, "object").await;
+    check(
+        &hooks,
+        &Post::json("gogs", *b"no json").signed(b"no json").bytes(),
+        400,
+        "not JSON",
+    )
+    .await;
+    check(
+        &hooks,
+        &Post::json("gogs", *b"[]")
+            .signed(b"[]")
+            .event("ping")
+            .bytes(),
+        400,
+        "object",
+    )
+    .await;
     hooks.finish().await;
 }
 
@@ -195,14 +308,19 @@ async fn every_recorded_message_for_a_chat_service_is_refused_with_advice() {
     let mut count = 0;
     for recorded in corpus::all() {
         for (hook, delivered) in &recorded.deliveries {
-            if !["slack", "discord", "dingtalk"].iter().any(|chat| hook.contains(chat)) {
+            if !["slack", "discord", "dingtalk"]
+                .iter()
+                .any(|chat| hook.contains(chat))
+            {
                 continue;
             }
             for source in ["gogs", "open"] {
                 let answer = check(&hooks, &as_recorded(source, delivered), 400, "type Gogs").await;
                 let shown = format!("{hook} of {}: {answer:?}", recorded.file);
                 let error = answer.json()["error"].as_str().unwrap().to_lowercase();
-                let service = ["slack", "discord", "dingtalk"].into_iter().find(|it| hook.contains(it));
+                let service = ["slack", "discord", "dingtalk"]
+                    .into_iter()
+                    .find(|it| hook.contains(it));
                 assert!(error.contains(service.unwrap()), "{shown}");
             }
             count += 1;
@@ -234,23 +352,58 @@ async fn a_signature_of_either_family_by_any_secret_opens() {
     for (what, post) in [
         ("gogs, json", Post::json("gogs", PUSH).signed(PUSH)),
         ("gogs, form", form.clone().signed(PUSH)),
-        ("upper case", Post::json("gogs", PUSH).header("X-Gogs-Signature", &sign(SECRET, PUSH).to_uppercase())),
-        ("hub, json", Post::json("gogs", PUSH).header("X-Hub-Signature-256", &hub(SECRET, PUSH))),
-        ("hub, form", form.clone().header("X-Hub-Signature-256", &hub(SECRET, &raw_form))),
-        ("a wrong one beside a right one", Post::json("gogs", PUSH)
-            .header("X-Gogs-Signature", &sign("x", PUSH))
-            .header("X-Hub-Signature-256", &hub(SECRET, PUSH))),
-        ("an empty one beside a right one", Post::json("gogs", PUSH)
-            .header("X-Gogs-Signature", "")
-            .header("X-Hub-Signature-256", &hub(SECRET, PUSH))),
-        ("sha1 where it is allowed", Post::json("sha1", PUSH).header("X-Hub-Signature", &hub1(PUSH))),
+        (
+            "upper case",
+            Post::json("gogs", PUSH).header("X-Gogs-Signature", &sign(SECRET, PUSH).to_uppercase()),
+        ),
+        (
+            "hub, json",
+            Post::json("gogs", PUSH).header("X-Hub-Signature-256", &hub(SECRET, PUSH)),
+        ),
+        (
+            "hub, form",
+            form.clone()
+                .header("X-Hub-Signature-256", &hub(SECRET, &raw_form)),
+        ),
+        (
+            "a wrong one beside a right one",
+            Post::json("gogs", PUSH)
+                .header("X-Gogs-Signature", &sign("x", PUSH))
+                .header("X-Hub-Signature-256", &hub(SECRET, PUSH)),
+        ),
+        (
+            "an empty one beside a right one",
+            Post::json("gogs", PUSH)
+                .header("X-Gogs-Signature", "")
+                .header("X-Hub-Signature-256", &hub(SECRET, PUSH)),
+        ),
+        (
+            "sha1 where it is allowed",
+            Post::json("sha1", PUSH).header("X-Hub-Signature", &hub1(PUSH)),
+        ),
         ("the old secret", Post::json("rotating", PUSH).signed(PUSH)),
-        ("the new secret", Post::json("rotating", PUSH).header("X-Gogs-Signature", &sign("new-s3cret", PUSH))),
+        (
+            "the new secret",
+            Post::json("rotating", PUSH).header("X-Gogs-Signature", &sign("new-s3cret", PUSH)),
+        ),
         ("none where none is asked for", Post::json("open", PUSH)),
-        ("any where none is asked for", Post::json("open", PUSH).header("X-Gogs-Signature", "x")),
-        ("GitHub's names", Post::json("gogs", PUSH).signed(PUSH).header("X-Gogs-Event", "").header("X-GitHub-Event", "ping")),
+        (
+            "any where none is asked for",
+            Post::json("open", PUSH).header("X-Gogs-Signature", "x"),
+        ),
+        (
+            "GitHub's names",
+            Post::json("gogs", PUSH)
+                .signed(PUSH)
+                .header("X-Gogs-Event", "")
+                .header("X-GitHub-Event", "ping"),
+        ),
     ] {
-        let post = if what == "GitHub's names" { post } else { post.event("ping") };
+        let post = if what == "GitHub's names" {
+            post
+        } else {
+            post.event("ping")
+        };
         let answer = hooks.send(&post.bytes()).await;
         assert_eq!(answer.status, 200, "{what}: {answer:?}");
     }
@@ -265,26 +418,83 @@ async fn a_refused_signature_says_which_check_failed() {
     let json = |source| Post::json(source, PUSH).event("push");
     for (post, error, hint) in [
         (json("gogs"), "no signature", "set a secret"),
-        (json("gogs").header("X-Gogs-Signature", ""), "empty", "no secret set in Gogs"),
-        (json("gogs").header("X-Hub-Signature", &format!("sha1={}", sign_sha1(SECRET, PUSH))), "sha1", "sha1: allow"),
-        (form.clone().header("X-Gogs-Signature", &sign(SECRET, &raw_form)), "form as a whole", "application/json"),
-        (form.clone().header("X-Hub-Signature-256", &format!("sha256={}", sign(SECRET, PUSH))), "form as a whole", ""),
-        (Post::json("gogs", raw_form.clone()).signed(PUSH), "payload of a form", "content type"),
-        (json("gogs").header("X-Gogs-Signature", &sign("other", PUSH)), "none of", "compare"),
-        (json("gogs").header("X-Gogs-Signature", "zz"), "none of", "compare"),
-        (json("gogs").header("X-Gogs-Signature", &format!("sha256={}", sign(SECRET, PUSH))), "none of", ""),
-        (json("gogs").header("X-Hub-Signature-256", &sign(SECRET, PUSH)), "none of", ""),
-        (json("sha1").header("X-Hub-Signature", "sha1=00"), "none of", ""),
+        (
+            json("gogs").header("X-Gogs-Signature", ""),
+            "empty",
+            "no secret set in Gogs",
+        ),
+        (
+            json("gogs").header(
+                "X-Hub-Signature",
+                &format!("sha1={}", sign_sha1(SECRET, PUSH)),
+            ),
+            "sha1",
+            "sha1: allow",
+        ),
+        (
+            form.clone()
+                .header("X-Gogs-Signature", &sign(SECRET, &raw_form)),
+            "form as a whole",
+            "application/json",
+        ),
+        (
+            form.clone().header(
+                "X-Hub-Signature-256",
+                &format!("sha256={}", sign(SECRET, PUSH)),
+            ),
+            "form as a whole",
+            "",
+        ),
+        (
+            Post::json("gogs", raw_form.clone()).signed(PUSH),
+            "payload of a form",
+            "content type",
+        ),
+        (
+            json("gogs").header("X-Gogs-Signature", &sign("other", PUSH)),
+            "none of",
+            "compare",
+        ),
+        (
+            json("gogs").header("X-Gogs-Signature", "zz"),
+            "none of",
+            "compare",
+        ),
+        (
+            json("gogs").header(
+                "X-Gogs-Signature",
+                &format!("sha256={}", sign(SECRET, PUSH)),
+            ),
+            "none of",
+            "",
+        ),
+        (
+            json("gogs").header("X-Hub-Signature-256", &sign(SECRET, PUSH)),
+            "none of",
+            "",
+        ),
+        (
+            json("sha1").header("X-Hub-Signature", "sha1=00"),
+            "none of",
+            "",
+        ),
         (json("ancient"), "no signature", ""),
-        (json("gogs").header("X-Gogs-Signature", "\u{fc}"), "none of", ""),
+        (
+            json("gogs").header("X-Gogs-Signature", "\u{fc}"),
+            "none of",
+            "",
+        ),
     ] {
         let answer = check(&hooks, &post.bytes(), 401, error).await;
-        assert!(answer.json()["hint"].as_str().unwrap().contains(hint), "{answer:?}");
+        assert!(
+            answer.json()["hint"].as_str().unwrap().contains(hint),
+            "{answer:?}"
+        );
         assert!(!answer.body.contains(&sign(SECRET, PUSH)), "{answer:?}");
     }
     let old = Post::json("gogs", PUSH).signed(PUSH);
     let changed = [("gogs".into(), source(&["brand-new"]))].into();
-    hooks.ingest.replace(&changed, Arc::new(Router {}));
+    hooks.ingest.replace(&changed, router());
     check(&hooks, &old.bytes(), 401, "old secret").await;
     let new = Post::json("gogs", PUSH).header("X-Gogs-Signature", &sign("brand-new", PUSH));
     check(&hooks, &new.event("ping").bytes(), 200, "ping").await;
@@ -306,7 +516,13 @@ async fn the_secret_in_the_body_of_an_ancient_gogs_counts_only_where_it_is_allow
 #[tokio::test]
 async fn what_is_no_json_object_is_refused() {
     let hooks = Hooks::start().await;
-    let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let deep = |depth: usize| {
+        format!(
+            "{{\"a\":{}{}}}",
+            "[".repeat(depth - 1),
+            "]".repeat(depth - 1)
+        )
+    };
     for (body, error) in [
         (&b""[..], "not JSON"),
         (b"null", "not an object"),
@@ -328,7 +544,13 @@ async fn what_is_no_json_object_is_refused() {
         format!("{{\"a\":[{}[]]}}", "[],".repeat(500)),
         r#"{"ref":"\ud800","\udc00":{"\ud800":1e999},"commits":"no list","sender":7}"#.to_owned(),
     ] {
-        check(&hooks, &Post::json("open", fine).event("ping").bytes(), 200, "ping").await;
+        check(
+            &hooks,
+            &Post::json("open", fine).event("ping").bytes(),
+            200,
+            "ping",
+        )
+        .await;
     }
     hooks.finish().await;
 }
@@ -354,16 +576,28 @@ async fn without_room_a_request_waits_eight_seconds_and_is_told_to_come_back() {
         () = hooks.time_passes() => unreachable!(),
     };
     let late = late.unwrap();
-    assert_eq!((late.status, late.headers["retry-after"].as_str()), (503, "10"), "{late:?}");
+    assert_eq!(
+        (late.status, late.headers["retry-after"].as_str()),
+        (503, "10"),
+        "{late:?}"
+    );
     late.check();
     holder.write(&[b' '; 1000][PUSH.len()..]).await;
-    assert_eq!(holder.answer().await.unwrap().status, 401, "the one with room goes on");
+    assert_eq!(
+        holder.answer().await.unwrap().status,
+        401,
+        "the one with room goes on"
+    );
     hooks.finish().await;
 }
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let hooks = Hooks::limited(Limits { connections: 1, ..limits() }).await;
+    let hooks = Hooks::limited(Limits {
+        connections: 1,
+        ..limits()
+    })
+    .await;
     let post = Post::json("gogs", PUSH).signed(PUSH).event("ping").bytes();
     let mut first = Client::connect(hooks.address).await;
     first.write(&post).await;
@@ -381,9 +615,13 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 #[tokio::test]
 async fn told_to_stop_it_answers_what_is_under_way_and_takes_nothing_new() {
     let hooks = Hooks::start().await;
-    let post = Post::json("gogs", PUSH).signed(PUSH).event("ping").header("Expect", "100-continue");
+    let post = Post::json("gogs", PUSH)
+        .signed(PUSH)
+        .event("ping")
+        .header("Expect", "100-continue");
     let mut idle = Client::connect(hooks.address).await;
-    idle.write(&Post::json("gogs", PUSH).signed(PUSH).event("ping").bytes()).await;
+    idle.write(&Post::json("gogs", PUSH).signed(PUSH).event("ping").bytes())
+        .await;
     assert_eq!(idle.answer().await.unwrap().status, 200);
     let mut client = Client::connect(hooks.address).await;
     client.write(&post.head()).await;
@@ -392,14 +630,19 @@ async fn told_to_stop_it_answers_what_is_under_way_and_takes_nothing_new() {
     assert!(idle.answer().await.is_none(), "idle connections are closed");
     client.write(PUSH).await;
     let answer = client.answer().await.unwrap();
-    assert_eq!((answer.status, answer.headers["connection"].as_str()), (200, "close"));
+    assert_eq!(
+        (answer.status, answer.headers["connection"].as_str()),
+        (200, "close")
+    );
     let address = hooks.address;
     hooks.finish().await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 fn on_a_runtime<T>(test: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.unwrap().block_on(test)
 }
 

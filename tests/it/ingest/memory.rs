@@ -45,17 +45,28 @@ async fn a_hundred_bodies_of_ten_mib_at_once_stay_within_the_budget() {
     assert!(child.wait().unwrap().success());
     let read = statuses.iter().filter(|&&status| status == 401).count();
     let late = statuses.iter().filter(|&&status| status == 503).count();
-    println!("{CLIENTS} bodies of 10 MiB at once: peak {peak_kib} KiB, {read} read, {late} refused for want of room");
+    println!(
+        "{CLIENTS} bodies of 10 MiB at once: peak {peak_kib} KiB, {read} read, {late} refused for want of room"
+    );
     assert_eq!(read + late, CLIENTS, "{statuses:?}");
     assert!(read > 0);
-    assert!(peak_kib * 1024 <= limits().bytes + 40_000_000, "{peak_kib} KiB");
+    assert!(
+        peak_kib * 1024 <= limits().bytes + 40_000_000,
+        "{peak_kib} KiB"
+    );
 }
 
 #[test]
 #[ignore = "serves the test above in a process of its own"]
 fn the_process_that_is_measured() {
-    assert!(std::env::var_os(MEASURED).is_some(), "only for the test above");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    assert!(
+        std::env::var_os(MEASURED).is_some(),
+        "only for the test above"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.unwrap();
     let hooks = runtime.block_on(Hooks::start());
     println!("\nlistening on {}", hooks.address);
@@ -69,6 +80,9 @@ fn the_process_that_is_measured() {
 
 /// The rest of the first line that begins so.
 fn read_after(output: &mut impl BufRead, start: &str) -> String {
-    let line = output.lines().map(Result::unwrap).find(|line| line.starts_with(start));
+    let line = output
+        .lines()
+        .map(Result::unwrap)
+        .find(|line| line.starts_with(start));
     line.expect("the process says so")[start.len()..].to_owned()
 }

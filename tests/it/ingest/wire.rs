@@ -60,6 +60,11 @@ pub(super) fn sources() -> BTreeMap<Arc<str>, Source> {
     ])
 }
 
+/// No routes, so that everything goes to two destinations.
+pub(super) fn router() -> Arc<Router> {
+    Arc::new(Router::new(&[], &["ops-discord".into(), "team-slack".into()]).unwrap())
+}
+
 /// A running listener.
 pub(super) struct Hooks {
     pub address: SocketAddr,
@@ -85,12 +90,17 @@ impl Hooks {
     }
 
     async fn with(limits: Limits, clock: Clock, hand: Option<Hand>) -> Hooks {
-        let router = Arc::new(Router {});
-        let ingest = Arc::new(Ingest::new(limits, &sources(), router, Queue {}, clock));
+        let ingest = Ingest::new(limits, &sources(), router(), Queue {}, clock);
+        let ingest = Arc::new(ingest);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(receive(listener, ingest.clone(), tasks.clone(), stop.clone()));
+        tasks.spawn(receive(
+            listener,
+            ingest.clone(),
+            tasks.clone(),
+            stop.clone(),
+        ));
         Hooks {
             address,
             ingest,
@@ -172,7 +182,10 @@ impl Client {
             body: String::new(),
         };
         if answer.status != 100 {
-            let length = answer.headers.get("content-length").map_or("0", String::as_str);
+            let length = answer
+                .headers
+                .get("content-length")
+                .map_or("0", String::as_str);
             let mut body = vec![0; length.parse().unwrap()];
             self.0.read_exact(&mut body).await.unwrap();
             answer.body = String::from_utf8(body).unwrap();
@@ -241,13 +254,15 @@ impl Post {
 
     /// Sets a header, in place of one of the same name.
     pub(super) fn header(mut self, name: &str, value: &str) -> Post {
-        self.headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(have, _)| !have.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     pub(super) fn without(mut self, name: &str) -> Post {
-        self.headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(have, _)| !have.eq_ignore_ascii_case(name));
         self
     }
 
