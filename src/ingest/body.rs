@@ -7,15 +7,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 
 use super::budget::{Patience, Reservation};
+use super::buffer::Buffer;
 use crate::clock::Clock;
 use crate::config::Limits;
 
 /// So long and so far a refused request's body is still taken in, so that the sender reads our
 /// answer instead of finding the connection reset under its half-sent body.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// A body in several pieces gets at least this much memory, in bytes.
-const FIRST_CAPACITY: usize = 64 * 1024;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub(super) enum Unreadable {
     TooLarge,
     /// Longer than `limits.body_timeout` under way, waits for room not counted.
     TooSlow,
-    /// `limits.bytes` used up.
+    /// `limits.bytes` used up, or the system's memory.
     NoRoom,
     /// Cut short, or wrongly chunked.
     Broken,
@@ -43,41 +41,43 @@ impl Means<'_> {
     pub(super) async fn read(&mut self, body: &mut Incoming) -> Result<Bytes, Unreadable> {
         let most = self.limits.body;
         let announced = body.size_hint().exact();
-        let expected = announced.map_or(most, |it| usize::try_from(it).unwrap_or(most).min(most));
+        let size = announced.map_or(most, |it| usize::try_from(it).unwrap_or(most).min(most));
         let mut time = self.limits.body_timeout;
         let mut only = Bytes::new();
-        let mut several: Vec<u8> = Vec::new();
+        let mut whole: Option<Buffer> = None;
+        let mut filled = 0;
         while !body.is_end_stream() {
             let Some(piece) = next_piece(body, self.clock, &mut time).await? else {
                 break;
             };
-            let length = only.len() + several.len() + piece.len();
-            if length > most {
+            let end = filled + piece.len();
+            if end > size {
                 return Err(Unreadable::TooLarge);
             }
-            if length == piece.len() {
-                self.make_room(length).await?;
+            if filled == 0 {
+                self.make_room(end).await?;
                 only = piece;
-                continue;
+            } else {
+                self.make_room(Buffer::cost(size, end)).await?;
+                let buffer = match &mut whole {
+                    Some(buffer) => buffer,
+                    None => whole.insert(begin(size, &std::mem::take(&mut only))?),
+                };
+                buffer.bytes_mut()[filled..end].copy_from_slice(&piece);
             }
-            if length > several.capacity() {
-                let doubled = (several.capacity() * 2).max(FIRST_CAPACITY).min(expected);
-                let capacity = doubled.max(length);
-                self.make_room(capacity).await?;
-                several.reserve_exact(capacity - several.len());
-            }
-            several.extend_from_slice(&std::mem::take(&mut only));
-            several.extend_from_slice(&piece);
+            filled = end;
         }
-        Ok(if several.is_empty() {
-            only
-        } else {
-            Bytes::from(several)
-        })
+        Ok(whole.map_or(only, |buffer| buffer.freeze(filled)))
+    }
+
+    /// A buffer of `size` bytes beside what was read.
+    pub(super) async fn buffer(&mut self, size: usize) -> Result<Buffer, Unreadable> {
+        self.make_room(self.room.bytes() + size).await?;
+        Buffer::new(size).map_err(|_| Unreadable::NoRoom)
     }
 
     /// Makes this request's share of `limits.bytes` at least `bytes` in all.
-    pub(super) async fn make_room(&mut self, bytes: usize) -> Result<(), Unreadable> {
+    async fn make_room(&mut self, bytes: usize) -> Result<(), Unreadable> {
         let grown = self.room.grow_to(bytes, &mut self.patience).await;
         grown.map_err(|_| Unreadable::NoRoom)
     }
@@ -96,6 +96,13 @@ pub(super) async fn discard(body: &mut Incoming, limits: &Limits, clock: &Clock)
     };
     // Whether all of it came in time makes no difference to the answer.
     clock.timeout(LINGER, all).await.unwrap_or_default();
+}
+
+/// A buffer for a body of `size` bytes that begins with `first`.
+fn begin(size: usize, first: &[u8]) -> Result<Buffer, Unreadable> {
+    let mut buffer = Buffer::new(size).map_err(|_| Unreadable::NoRoom)?;
+    buffer.bytes_mut()[..first.len()].copy_from_slice(first);
+    Ok(buffer)
 }
 
 /// The next piece of the body, counting the time it took off `time`.

@@ -30,7 +30,7 @@ pub fn decode(
     received: Timestamp,
 ) -> Result<(Event, Facts), NotAnEvent> {
     let (source, body) = verified.into_parts();
-    let decoded = payload::facts(event_name(headers), &body)?;
+    let decoded = payload::read(event_name(headers), &body)?;
     let event = Event {
         source,
         name: Arc::from(decoded.name),
@@ -41,10 +41,10 @@ pub fn decode(
     Ok((event, decoded.facts))
 }
 
-/// The facts of an event that was decoded before, or is given by hand; none of a body that is no
-/// event.
+/// The facts of an event that is stored or given; none, where its body is no payload.
 pub fn facts(event: &Event) -> Facts {
-    payload::facts(&event.name, &event.body).map_or_else(|_| Facts::default(), |decoded| decoded.facts)
+    let decoded = payload::read(&event.name, &event.body);
+    decoded.map(|decoded| decoded.facts).unwrap_or_default()
 }
 
 fn event_name(headers: &HeaderMap) -> &str {

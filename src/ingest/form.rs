@@ -52,10 +52,18 @@ impl<'a> Payload<'a> {
         self.decoded_len
     }
 
-    /// The JSON text that was encoded; takes exactly [`decoded_len`](Payload::decoded_len) bytes.
+    /// Writes the JSON text that was encoded into the start of `into`, which must have room for
+    /// [`decoded_len`](Payload::decoded_len) bytes.
+    pub fn decode_into(&self, into: &mut [u8]) {
+        for (to, from) in into.iter_mut().zip(decoded(self.encoded)) {
+            *to = from;
+        }
+    }
+
+    /// The JSON text that was encoded.
     pub fn decode(&self) -> Bytes {
-        let mut json = Vec::with_capacity(self.decoded_len);
-        json.extend(decoded(self.encoded));
+        let mut json = vec![0; self.decoded_len];
+        self.decode_into(&mut json);
         Bytes::from(json)
     }
 }

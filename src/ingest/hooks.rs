@@ -173,9 +173,10 @@ impl Ingest {
             ContentType::Json => raw.clone(),
             ContentType::Form => {
                 let payload = form::Payload::find(&raw)?;
-                let bytes = means.room.bytes() + payload.decoded_len();
-                means.make_room(bytes).await.map_err(refuse)?;
-                payload.decode()
+                let length = payload.decoded_len();
+                let mut buffer = means.buffer(length).await.map_err(refuse)?;
+                payload.decode_into(buffer.bytes_mut());
+                buffer.freeze(length)
             }
         };
         Ok(Unverified {

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod body_secret;
 mod budget;
+mod buffer;
 mod hooks;
 mod members;
 

@@ -23,11 +23,11 @@ pub struct Decoded<'n> {
     pub facts: Facts,
 }
 
-/// The facts of a payload that was announced as the event `name`.
+/// Reads a payload that was announced as the event `name`.
 ///
 /// # Errors
 /// It is no JSON object of sane depth, or a message for a chat service.
-pub fn facts<'n>(name: &'n str, json: &[u8]) -> Result<Decoded<'n>, NotAnEvent> {
+pub fn read<'n>(name: &'n str, json: &[u8]) -> Result<Decoded<'n>, NotAnEvent> {
     let json = std::str::from_utf8(json).map_err(|_| NotAnEvent::NotUtf8)?;
     if nested_too_deep(json) {
         return Err(NotAnEvent::TooDeep);
@@ -81,7 +81,7 @@ impl std::fmt::Display for Service {
 
 /// The chat service whose message this is, if it is one.
 pub(super) fn chat_service(json: &[u8]) -> Option<Service> {
-    match facts("", json) {
+    match read("", json) {
         Err(NotAnEvent::ForChat(service)) => Some(service),
         _ => None,
     }

@@ -1,0 +1,88 @@
+//! How much memory a hundred large bodies at once take. Measured in a process of its own: this
+//! test binary, run again for one test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+
+use super::wire::{Client, Hooks, Post, limits};
+
+const MIB: usize = 1 << 20;
+const CLIENTS: usize = 100;
+
+/// Set for the process that is measured.
+const MEASURED: &str = "GOGS_RELAY_TEST_MEASURED";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_bodies_of_ten_mib_at_once_stay_within_the_budget() {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "ingest::memory::the_process_that_is_measured"])
+        .args(["--ignored", "--nocapture"])
+        .env(MEASURED, "yes")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let address = read_after(&mut output, "listening on ").parse().unwrap();
+
+    let mut body = br#"{"ref":"refs/heads/main","text":""#.to_vec();
+    body.resize(10 * MIB - 2, b'x');
+    body.extend(b"\"}");
+    let request = bytes::Bytes::from(Post::json("gogs", body).bytes());
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let request = request.clone();
+        clients.spawn(async move {
+            let mut client = Client::connect(address).await;
+            client.write(&request).await;
+            client.answer().await.expect("an answer").status
+        });
+    }
+    let statuses = clients.join_all().await;
+
+    drop(child.stdin.take());
+    let peak_kib: usize = read_after(&mut output, "peak ").parse().unwrap();
+    assert!(child.wait().unwrap().success());
+    let read = statuses.iter().filter(|&&status| status == 401).count();
+    let late = statuses.iter().filter(|&&status| status == 503).count();
+    println!(
+        "{CLIENTS} bodies of 10 MiB at once: peak {peak_kib} KiB, {read} read, {late} refused for want of room"
+    );
+    assert_eq!(read + late, CLIENTS, "{statuses:?}");
+    assert!(read > 0);
+    assert!(
+        peak_kib * 1024 <= limits().bytes + 40_000_000,
+        "{peak_kib} KiB"
+    );
+}
+
+#[test]
+#[ignore = "serves the test above in a process of its own"]
+fn the_process_that_is_measured() {
+    assert!(
+        std::env::var_os(MEASURED).is_some(),
+        "only for the test above"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.unwrap();
+    let hooks = runtime.block_on(Hooks::start());
+    println!("\nlistening on {}", hooks.address);
+    std::io::stdout().flush().unwrap();
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    runtime.block_on(hooks.finish());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    println!("\npeak {}", peak.unwrap().trim().trim_end_matches(" kB"));
+}
+
+/// The rest of the first line that begins so.
+fn read_after(output: &mut impl BufRead, start: &str) -> String {
+    let line = output
+        .lines()
+        .map(Result::unwrap)
+        .find(|line| line.starts_with(start));
+    line.expect("the process says so")[start.len()..].to_owned()
+}
