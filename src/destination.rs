@@ -24,6 +24,20 @@ pub struct Destination {
     pub retry: RetryPolicy,
 }
 
+impl Destination {
+    /// A number that changes when any setting does, the secret ones too.
+    pub fn fingerprint(&self) -> u64 {
+        let (url, secret) = match &self.kind {
+            Kind::Gogs(gogs) => (Some(&gogs.url), gogs.secret.as_ref()),
+            kind => (kind.url(), None),
+        };
+        let url = url.map_or("", SecretUrl::expose_text);
+        let secret = secret.map_or("", |secret| secret.expose_secret());
+        // `Debug` shows every setting but these two.
+        xxhash_rust::xxh3::xxh3_64(format!("{self:?}\0{url}\0{secret}").as_bytes())
+    }
+}
+
 /// What stands behind a destination.
 #[derive(Clone, Debug)]
 pub enum Kind {
