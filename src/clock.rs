@@ -1,5 +1,6 @@
 //! The one place that reads the time. Everything else takes a [`Clock`], so that tests can step it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
@@ -65,6 +66,8 @@ enum Kind {
 struct Stepped {
     wall_offset: AtomicI64,
     elapsed: watch::Sender<Duration>,
+    /// Until when somebody sleeps, and how many.
+    sleepers: watch::Sender<BTreeMap<Duration, usize>>,
 }
 
 /// The given time ran out first.
@@ -86,6 +89,7 @@ impl Clock {
         let stepped = Arc::new(Stepped {
             wall_offset: AtomicI64::new(start.0),
             elapsed: watch::Sender::new(Duration::ZERO),
+            sleepers: watch::Sender::default(),
         });
         (Clock(Kind::Stepped(stepped.clone())), Hand(stepped))
     }
@@ -121,6 +125,7 @@ impl Clock {
             }
             Kind::Stepped(stepped) => {
                 let mut elapsed = stepped.elapsed.subscribe();
+                let _asleep = Asleep::until(stepped.clone(), at);
                 // The sender lives in `stepped`, so the wait cannot fail.
                 let _reached = elapsed.wait_for(|now| *now >= at).await;
             }
@@ -156,9 +161,55 @@ impl Hand {
         self.0.elapsed.send_modify(|elapsed| *elapsed += by);
     }
 
+    /// Lets time pass until `at` of [`Clock::elapsed`]; never back.
+    pub fn advance_to(&self, at: Duration) {
+        self.0
+            .elapsed
+            .send_modify(|elapsed| *elapsed = at.max(*elapsed));
+    }
+
+    /// Waits until somebody sleeps until `at` of [`Clock::elapsed`].
+    pub async fn someone_sleeps_until(&self, at: Duration) {
+        let mut sleepers = self.0.sleepers.subscribe();
+        // The sender lives in `self`, so the wait cannot fail.
+        let _found = sleepers.wait_for(|all| all.contains_key(&at)).await;
+    }
+
+    /// The moments of [`Clock::elapsed`] that somebody sleeps until, soonest first.
+    pub fn sleepers(&self) -> Vec<Duration> {
+        self.0.sleepers.borrow().keys().copied().collect()
+    }
+
     /// Moves the wall clock alone by `by_ms` milliseconds, forward or back.
     pub fn jump_wall(&self, by_ms: i64) {
         self.0.wall_offset.fetch_add(by_ms, Ordering::SeqCst);
+    }
+}
+
+/// A place among the sleepers.
+struct Asleep {
+    stepped: Arc<Stepped>,
+    until: Duration,
+}
+
+impl Asleep {
+    fn until(stepped: Arc<Stepped>, until: Duration) -> Asleep {
+        let add = |all: &mut BTreeMap<_, _>| *all.entry(until).or_default() += 1;
+        stepped.sleepers.send_modify(add);
+        Asleep { stepped, until }
+    }
+}
+
+impl Drop for Asleep {
+    fn drop(&mut self) {
+        self.stepped.sleepers.send_modify(|all| {
+            if let Some(count) = all.get_mut(&self.until) {
+                *count -= 1;
+                if *count == 0 {
+                    all.remove(&self.until);
+                }
+            }
+        });
     }
 }
 

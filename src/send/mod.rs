@@ -1,6 +1,8 @@
 //! From a lane's head to the service's answer.
 
 pub mod deliver;
+pub mod lanes;
+mod work;
 
 pub mod pace;
 pub mod retry;

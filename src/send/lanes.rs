@@ -1,0 +1,249 @@
+//! Runs all lanes: wakes them, paces them, and settles what came of each attempt.
+//!
+//! One task (the dispatcher) knows which lane is due when. A lane with something to do has
+//! a worker, one a unit of its width, that delivers until there is nothing to send now; a lane in
+//! trouble has none, only its entry in the sorted set of due times. Every request takes its place
+//! among `limits.sends` behind those of the other lanes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::destination::{Destination, Order};
+use crate::plan::Templates;
+use crate::queue::{LaneSpec, Queue};
+use crate::send::deliver::{Console, Courier};
+use crate::send::pace::Pacer;
+use crate::send::transport::Transport;
+use crate::send::turn::Turns;
+use crate::send::work::{Rest, Worker};
+
+/// What an attempt is made with; read anew for each, so that a corrected setting or template
+/// repairs what waits.
+pub struct Settings {
+    pub destinations: BTreeMap<Arc<str>, Arc<Destination>>,
+    pub templates: Arc<Templates>,
+}
+
+/// What lanes need from outside.
+pub struct LanesParts {
+    pub queue: Queue,
+    pub settings: watch::Receiver<Arc<Settings>>,
+    pub transport: Transport,
+    pub console: Console,
+    pub clock: Clock,
+    /// Requests that may be under way at once, over all destinations.
+    pub sends: usize,
+    /// Gives a number between -1 and 1 for each retry; [`retry::dice`] outside tests.
+    ///
+    /// [`retry::dice`]: crate::send::retry::dice
+    pub jitter: fn() -> f64,
+}
+
+/// All lanes, ready to run.
+pub struct Lanes {
+    worker: Arc<Worker>,
+    settings: watch::Receiver<Arc<Settings>>,
+    pacer: Arc<Pacer>,
+    clock: Clock,
+}
+
+impl Lanes {
+    pub fn new(parts: LanesParts) -> Lanes {
+        let pacer = Arc::new(Pacer::new());
+        let turns = Turns::new(parts.sends, pacer.clone(), parts.clock.clone());
+        let clock = parts.clock;
+        let courier = Courier::new(parts.transport, turns, parts.console, clock.clone());
+        Lanes {
+            worker: Arc::new(Worker {
+                queue: parts.queue,
+                settings: parts.settings.clone(),
+                courier,
+                clock: clock.clone(),
+                jitter: parts.jitter,
+                told: Default::default(),
+                stop: CancellationToken::new(),
+            }),
+            settings: parts.settings,
+            pacer,
+            clock,
+        }
+    }
+
+    /// Delivers until `shutdown`. Then nothing new is taken, what is under way may end within
+    /// `grace`, and the rest is dropped: its leases go back to the queue.
+    pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) {
+        let mut schedule = Schedule::new(self.worker.clone());
+        self.take_settings(&mut schedule);
+        let queue = self.worker.queue.clone();
+        let mut woken = pin!(queue.woken());
+        loop {
+            let due = schedule.next_due();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                rested = schedule.rested() => schedule.note(rested),
+                lanes = &mut woken => {
+                    lanes.iter().for_each(|lane| schedule.wake(lane));
+                    woken.set(queue.woken());
+                }
+                () = until(&self.clock, due) => schedule.wake_due(self.clock.elapsed()),
+                Ok(()) = self.settings.changed() => self.take_settings(&mut schedule),
+            }
+        }
+        self.worker.stop.cancel();
+        if self.clock.timeout(grace, schedule.end()).await.is_err() {
+            tracing::warn!("attempts under way were cut off; they will be repeated");
+            schedule.workers.shutdown().await;
+        }
+    }
+
+    fn take_settings(&mut self, schedule: &mut Schedule) {
+        let settings = self.settings.borrow_and_update().clone();
+        let destinations = settings.destinations.values();
+        self.pacer.configure(destinations.map(AsRef::as_ref));
+        let widths = settings.destinations.iter();
+        schedule.widths = widths
+            .map(|(name, destination)| (name.clone(), width(destination)))
+            .collect();
+        for name in settings.destinations.keys() {
+            schedule.wake(name);
+        }
+    }
+}
+
+/// What the queue must know of a destination.
+pub fn lane_spec(destination: &Destination) -> LaneSpec {
+    LaneSpec {
+        destination: destination.name.clone(),
+        was: destination.was.clone(),
+        width: width(destination),
+        loose: matches!(destination.order, Order::Loose { .. }),
+        settings: destination.settings(),
+        longest_wait: destination.retry.max,
+    }
+}
+
+fn width(destination: &Destination) -> usize {
+    match destination.order {
+        Order::Strict => 1,
+        Order::Loose { concurrency } => concurrency.max(1),
+    }
+}
+
+async fn until(clock: &Clock, due: Option<Duration>) {
+    match due {
+        Some(due) => clock.sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Which lanes have workers, and when the others are due.
+struct Schedule {
+    worker: Arc<Worker>,
+    widths: HashMap<Arc<str>, usize>,
+    lanes: HashMap<Arc<str>, LaneState>,
+    due: BTreeSet<(Duration, Arc<str>)>,
+    /// Each worker comes back with its lane and how it rests; a panic loses both.
+    workers: JoinSet<Rest>,
+    lane_of: HashMap<tokio::task::Id, Arc<str>>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    working: usize,
+    /// Woken while its workers may have looked already.
+    again: bool,
+    due: Option<Duration>,
+}
+
+type Rested = (Arc<str>, Rest);
+
+impl Schedule {
+    fn new(worker: Arc<Worker>) -> Schedule {
+        Schedule {
+            worker,
+            widths: HashMap::new(),
+            lanes: HashMap::new(),
+            due: BTreeSet::new(),
+            workers: JoinSet::new(),
+            lane_of: HashMap::new(),
+        }
+    }
+
+    /// Gives a lane its workers; those at work look once more before they rest.
+    fn wake(&mut self, name: &Arc<str>) {
+        let Some(&width) = self.widths.get(name) else {
+            return;
+        };
+        let lane = self.lanes.entry(name.clone()).or_default();
+        if let Some(due) = lane.due.take() {
+            self.due.remove(&(due, name.clone()));
+        }
+        lane.again = lane.working > 0;
+        while lane.working < width {
+            lane.working += 1;
+            let work = self.worker.clone().work(name.clone());
+            let task = self.workers.spawn(work);
+            self.lane_of.insert(task.id(), name.clone());
+        }
+    }
+
+    fn wake_due(&mut self, now: Duration) {
+        while let Some((due, name)) = self.due.first().cloned() {
+            if due > now {
+                return;
+            }
+            self.wake(&name);
+            // A lane without a destination has no workers to take it off the set.
+            self.due.remove(&(due, name));
+        }
+    }
+
+    fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The next worker that comes to rest; never, while there is none.
+    async fn rested(&mut self) -> Rested {
+        loop {
+            let (id, rest) = match self.workers.join_next_with_id().await {
+                None => std::future::pending().await,
+                Some(Ok((id, rest))) => (id, rest),
+                Some(Err(error)) => {
+                    tracing::error!("a lane's worker panicked: a bug of gogs-relay");
+                    let pause = self.worker.clock.elapsed() + Worker::PAUSE;
+                    (error.id(), Rest::Until(pause))
+                }
+            };
+            if let Some(name) = self.lane_of.remove(&id) {
+                return (name, rest);
+            }
+        }
+    }
+
+    fn note(&mut self, (name, rest): Rested) {
+        let lane = self.lanes.entry(name.clone()).or_default();
+        lane.working -= 1;
+        if lane.again {
+            return self.wake(&name);
+        }
+        let Rest::Until(due) = rest else { return };
+        let due = lane.due.map_or(due, |old| old.min(due));
+        if let Some(old) = lane.due.replace(due) {
+            self.due.remove(&(old, name.clone()));
+        }
+        self.due.insert((due, name));
+    }
+
+    /// Waits for what is under way.
+    async fn end(&mut self) {
+        while self.workers.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,222 @@
+//! A lane's worker: takes deliveries one by one, attempts them, and settles them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::delivery::Reason;
+use crate::destination::Destination;
+use crate::event::EventId;
+use crate::queue::{Lease, Next, Queue, QueueError, Settlement};
+use crate::send::deliver::{Courier, Errand, Outcome};
+use crate::send::lanes::Settings;
+use crate::send::pace::BucketKey;
+use crate::send::retry;
+use crate::send::turn::Turn;
+use crate::send::verdict::{self, Verdict};
+
+/// When a lane without a worker is to be looked at again.
+pub(crate) enum Rest {
+    /// When the queue names it.
+    Idle,
+    /// At this time of [`Clock::elapsed`], or when the queue names it.
+    Until(Duration),
+}
+
+/// What all workers share.
+pub(crate) struct Worker {
+    pub(crate) queue: Queue,
+    pub(crate) settings: watch::Receiver<Arc<Settings>>,
+    pub(crate) courier: Courier,
+    pub(crate) clock: Clock,
+    pub(crate) jitter: fn() -> f64,
+    /// The failure that was last logged, by lane.
+    pub(crate) told: Mutex<HashMap<Arc<str>, Reason>>,
+    /// Nothing new is taken any more.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Worker {
+    /// After an error of the queue, or a bug, a lane rests so long.
+    pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+
+    /// A look past the head waits so long for its turn, or is left for the next failure.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Delivers until there is nothing to send now, or no more may be taken.
+    pub(crate) async fn work(self: Arc<Self>, name: Arc<str>) -> Rest {
+        loop {
+            let settings = self.settings.borrow().clone();
+            let Some(destination) = settings.destinations.get(&name) else {
+                return Rest::Idle;
+            };
+            let bucket = BucketKey::of(destination);
+            let turns = self.courier.turns();
+            let taken = self.stop.run_until_cancelled(turns.take(bucket.as_ref()));
+            let turn = match taken.await {
+                None => return Rest::Idle,
+                Some(Err(again)) => return Rest::Until(again),
+                Some(Ok(turn)) => turn,
+            };
+            let rest = match self.queue.next(&name).await {
+                Ok(Next::Lease(lease)) => {
+                    self.deliver(*lease, &settings, destination, turn).await;
+                    continue;
+                }
+                Ok(Next::NotBefore(due)) => Rest::Until(due),
+                Ok(Next::Nothing) | Err(QueueError::Closed | QueueError::NoSuchLane(_)) => {
+                    Rest::Idle
+                }
+                Err(_) => Rest::Until(self.clock.elapsed() + Worker::PAUSE),
+            };
+            turns.give_back(bucket.as_ref(), turn);
+            return rest;
+        }
+    }
+
+    /// One attempt, and what follows from it.
+    async fn deliver(
+        &self,
+        lease: Lease,
+        settings: &Settings,
+        destination: &Destination,
+        turn: Turn,
+    ) {
+        let outcome = self.attempt(&lease, settings, destination, turn).await;
+        let settlement = self.settlement(&lease, destination, &outcome);
+        self.tell(&lease, &outcome, &settlement);
+        let counts = outcome.trace.status.is_some_and(verdict::counts_for_poison);
+        let deferred = matches!(settlement, Settlement::Defer { .. });
+        let look = deferred && retry::look_past_head(&lease, counts);
+        let head = lease.id.event;
+        self.queue.settle(lease, settlement, Some(outcome.trace));
+        if look {
+            self.look_past_head(head, settings, destination).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        settings: &Settings,
+        destination: &Destination,
+        turn: Turn,
+    ) -> Outcome {
+        let errand = Errand {
+            event: &lease.event,
+            id: lease.id.event,
+            destination,
+            templates: &settings.templates,
+        };
+        self.courier.attempt(errand, turn).await
+    }
+
+    fn settlement(
+        &self,
+        lease: &Lease,
+        destination: &Destination,
+        outcome: &Outcome,
+    ) -> Settlement {
+        let policy = &destination.retry;
+        let hold = |reason, probe| Settlement::Hold {
+            reason,
+            words: outcome.trace.verdict.clone(),
+            probe,
+        };
+        match outcome.verdict {
+            Verdict::Delivered => Settlement::Delivered,
+            Verdict::Skip => Settlement::Skipped(Reason::EmptyMessage),
+            Verdict::Bury { reason } => Settlement::Dead(reason),
+            Verdict::Hold { reason, probe } => hold(reason, probe),
+            // A probe that fails for another reason has not shown that the hold can end.
+            Verdict::Retry { reason, wait } if lease.is_probe => {
+                hold(reason, Some(wait.unwrap_or_default().max(verdict::PROBE)))
+            }
+            Verdict::Reshape { reason } => Settlement::Dead(reason),
+            Verdict::Retry { wait, .. } => {
+                let (received, since) = (lease.event.received, lease.failing_since);
+                if retry::gave_up(policy, received, since, self.clock.now()) {
+                    return Settlement::Dead(Reason::GaveUp);
+                }
+                let failures = lease.attempts.saturating_add(1);
+                let interval = retry::wait(policy, failures, (self.jitter)());
+                Settlement::Defer {
+                    wait: interval.max(wait.unwrap_or_default()),
+                }
+            }
+        }
+    }
+
+    /// Tries the delivery behind a head that never passes. If it passes, the head is poison; if
+    /// not, the destination is a wall, and the lane waits.
+    async fn look_past_head(&self, head: EventId, settings: &Settings, destination: &Destination) {
+        let bucket = BucketKey::of(destination);
+        loop {
+            let turns = self.courier.turns();
+            let waited = turns.wait(bucket.as_ref(), Worker::PATIENCE);
+            let Some(Ok(turn)) = self.stop.run_until_cancelled(waited).await else {
+                return;
+            };
+            let Ok(Some(lease)) = self.queue.next_past_head(&destination.name).await else {
+                return turns.give_back(bucket.as_ref(), turn);
+            };
+            let outcome = self.attempt(&lease, settings, destination, turn).await;
+            match outcome.verdict {
+                Verdict::Delivered => {
+                    let trace = Some(outcome.trace);
+                    self.queue.settle(*lease, Settlement::Delivered, trace);
+                    self.queue
+                        .bury_head(&destination.name, head, Reason::Poison);
+                    tracing::warn!(
+                        destination.name = %destination.name,
+                        "delivery {head}:{} is set aside: it never passed, but the next one did",
+                        destination.name
+                    );
+                    return;
+                }
+                // Nothing was sent, so nothing is known: the one after it may tell.
+                Verdict::Skip => {
+                    let skipped = Settlement::Skipped(Reason::EmptyMessage);
+                    self.queue.settle(*lease, skipped, Some(outcome.trace));
+                }
+                _ => return self.queue.settle(*lease, Settlement::Release, None),
+            }
+        }
+    }
+
+    /// Logs a failure when its reason differs from the last, and the end of failing.
+    fn tell(&self, lease: &Lease, outcome: &Outcome, settlement: &Settlement) {
+        let name = &lease.id.destination;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = match settlement {
+            Settlement::Delivered | Settlement::Skipped(_) => {
+                if told.remove(name).is_some() {
+                    tracing::info!(destination.name = %name, "{name} takes deliveries again");
+                }
+                return;
+            }
+            Settlement::Dead(reason) => *reason,
+            _ => outcome.trace.reason,
+        };
+        if told.insert(name.clone(), reason) == Some(reason) {
+            return;
+        }
+        let next = match settlement {
+            Settlement::Defer { wait } => format!("next try in {} s", wait.as_secs_f64().ceil()),
+            Settlement::Hold { .. } => "the destination is held and keeps everything".to_owned(),
+            _ => "it is set aside as a dead letter".to_owned(),
+        };
+        tracing::warn!(
+            delivery.id = %lease.id,
+            destination.name = %name,
+            reason = reason.label(),
+            "delivery {} failed ({}); {next}",
+            lease.id,
+            outcome.trace.verdict
+        );
+    }
+}
