@@ -1,0 +1,302 @@
+//! One set as one kind of destination sees it: parsed templates, and which of them an event gets.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use handlebars::{Context, Handlebars, Output, RenderContext, RenderError, Renderable};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::escape::Format;
+use super::helpers;
+use super::library::Source;
+use super::vet::{self, Fault, Inspected};
+use crate::config::{Problem, Severity};
+
+/// What a template renders stops here, in bytes.
+const LONGEST_OUTPUT: usize = 1024 * 1024;
+
+/// The templates of one set and format, with what they fall back to.
+pub(super) struct Shelf {
+    registry: Handlebars<'static>,
+    /// From the user's own down to the built-in ones; a page's name is its file's.
+    layers: Vec<HashMap<String, Page>>,
+}
+
+/// A template that renders a message.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// `default/slack/push`.
+    pub(super) label: String,
+    pub(super) fingerprint: String,
+    pub(super) source: Source,
+    /// Its name in the registry.
+    key: String,
+    /// Why it cannot be rendered at all.
+    broken: Option<String>,
+}
+
+impl Shelf {
+    /// Parses `layers`, the user's own first. What is broken is told and remembered, so that the
+    /// ladder can say why it passed over it.
+    pub(super) fn new(format: Format, layers: &[Vec<&Source>]) -> (Shelf, Vec<Problem>) {
+        let mut building = Building::new(format);
+        for (depth, layer) in layers.iter().enumerate() {
+            for source in layer {
+                building.add(depth, source);
+            }
+        }
+        building.finish(layers.len())
+    }
+
+    /// The page for an event: by event and action, by event alone, then the one for any event;
+    /// among equals the user's own.
+    pub(super) fn page(&self, event: &str, action: Option<&str>) -> Option<&Page> {
+        let full = action.map(|action| format!("{event}-{action}"));
+        let named = self.layers.iter().find_map(|layer| {
+            let by_action = full.as_ref().and_then(|full| layer.get(full));
+            by_action.or_else(|| layer.get(event))
+        });
+        named.or_else(|| self.layers.iter().find_map(|layer| layer.get("event")))
+    }
+
+    /// All pages of all layers.
+    pub(super) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.layers.iter().flat_map(HashMap::values)
+    }
+
+    /// Whether any file of the set itself stands here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.layers.iter().all(HashMap::is_empty)
+    }
+
+    /// What the page renders to.
+    ///
+    /// # Errors
+    /// Why not, in words, with the place.
+    pub(super) fn render(&self, page: &Page, context: &Context) -> Result<String, String> {
+        if let Some(broken) = &page.broken {
+            return Err(broken.clone());
+        }
+        let rendered = render_with(&self.registry, page, context);
+        rendered.map_err(|failure| failure.to_string())
+    }
+
+    /// The same, taking every missing field and every whole object for a mistake.
+    pub(super) fn strict(&self) -> Strict {
+        let mut registry = self.registry.clone();
+        registry.set_strict_mode(true);
+        let escape = self.registry.clone();
+        registry.register_escape_fn(move |text| match text.contains("[object]") {
+            true => WHOLE_OBJECT.to_string(),
+            false => escape.get_escape_fn()(text),
+        });
+        Strict { registry }
+    }
+}
+
+/// A noncharacter that stands for `[object]` in a strict render, where the output sees it.
+const WHOLE_OBJECT: char = '\u{fdd1}';
+
+/// Renders strictly, for `check`.
+pub(super) struct Strict {
+    registry: Handlebars<'static>,
+}
+
+impl Strict {
+    /// What the page renders to; of a broken page, nothing.
+    pub(super) fn render(&self, page: &Page, context: &Context) -> Result<String, Failure> {
+        match page.broken {
+            Some(_) => Ok(String::new()),
+            None => render_with(&self.registry, page, context),
+        }
+    }
+}
+
+/// Why a template failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// `default/slack/_commits` and the like, when the place is in a partial.
+    pub(super) template: Option<String>,
+    pub(super) place: Option<(usize, usize)>,
+    pub(super) message: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.place {
+            Some((line, column)) => write!(f, "line {line}, column {column}: {}", self.message),
+            None => self.message.fmt(f),
+        }
+    }
+}
+
+fn render_with(
+    registry: &Handlebars<'static>,
+    page: &Page,
+    context: &Context,
+) -> Result<String, Failure> {
+    // A bug in a helper must cost a message's wording, not the lane that sends it.
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let Some(template) = registry.get_template(&page.key) else {
+            return Ok(String::new());
+        };
+        let mut out = Bounded(String::with_capacity(4096));
+        let mut state = RenderContext::new(template.name.as_ref());
+        template.render(registry, context, &mut state, &mut out)?;
+        Ok(out.0)
+    }));
+    match caught {
+        Ok(Ok(rendered)) => Ok(rendered),
+        Ok(Err(error)) => Err(Failure::from(&error, page)),
+        Err(_) => Err(Failure {
+            template: None,
+            place: None,
+            message: "rendering panicked".to_owned(),
+        }),
+    }
+}
+
+impl Failure {
+    fn from(error: &RenderError, page: &Page) -> Failure {
+        let named = error.template_name.clone();
+        Failure {
+            template: named.filter(|name| *name != page.key),
+            place: error.line_no.zip(error.column_no),
+            message: match error.reason() {
+                handlebars::RenderErrorReason::MissingVariable(Some(path)) => {
+                    format!("there is no field `{path}` here")
+                }
+                handlebars::RenderErrorReason::IOError(error) => error.to_string(),
+                reason => reason.to_string(),
+            },
+        }
+    }
+}
+
+/// Collects what is rendered, up to a limit.
+struct Bounded(String);
+
+impl Output for Bounded {
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        if text.contains(WHOLE_OBJECT) {
+            let message = "this is a whole object or list: name one of its fields, or use `json`";
+            return Err(io::Error::other(message));
+        }
+        if self.0.len() + text.len() > LONGEST_OUTPUT {
+            let message = format!("renders more than {} KiB", LONGEST_OUTPUT / 1024);
+            return Err(io::Error::other(message));
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+struct Building {
+    registry: Handlebars<'static>,
+    inspected: HashMap<String, Inspected>,
+    texts: HashMap<String, String>,
+    /// By key: the source and how deep its layer is.
+    sources: Vec<(String, usize, Source)>,
+    partials: BTreeSet<String>,
+}
+
+impl Building {
+    fn new(format: Format) -> Building {
+        let mut registry = Handlebars::new();
+        registry.set_prevent_indent(true);
+        helpers::register(&mut registry, format);
+        Building {
+            registry,
+            inspected: HashMap::new(),
+            texts: HashMap::new(),
+            sources: Vec::new(),
+            partials: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, depth: usize, source: &Source) {
+        let is_partial = source.name.starts_with('_');
+        if is_partial && !self.partials.insert(source.name.clone()) {
+            // A layer above has one of this name.
+            return;
+        }
+        let key = match is_partial {
+            true => source.name.clone(),
+            false => format!("{depth}/{}", source.name),
+        };
+        let inspected = match vet::parse(&source.text) {
+            Ok(mut template) => {
+                template.name = Some(key.clone());
+                let inspected = vet::inspect(&template);
+                self.registry.register_template(&key, template);
+                inspected
+            }
+            Err(fault) => Inspected::broken(fault),
+        };
+        self.inspected.insert(key.clone(), inspected);
+        self.texts.insert(key.clone(), source.text.clone());
+        self.sources.push((key, depth, source.clone()));
+    }
+
+    fn finish(mut self, depth: usize) -> (Shelf, Vec<Problem>) {
+        let mut layers: Vec<HashMap<String, Page>> = Vec::new();
+        layers.resize_with(depth, HashMap::new);
+        let mut problems = Vec::new();
+        for (key, depth, source) in std::mem::take(&mut self.sources) {
+            let (faults, fingerprint) = self.assess(&key, &source);
+            let broken = faults.first().map(describe);
+            problems.extend(faults.into_iter().map(|fault| problem(&source, fault)));
+            if !source.name.starts_with('_') {
+                let page = Page {
+                    label: source.label(),
+                    fingerprint,
+                    source: source.clone(),
+                    key,
+                    broken,
+                };
+                layers[depth].insert(source.name, page);
+            }
+        }
+        let registry = self.registry;
+        (Shelf { registry, layers }, problems)
+    }
+
+    /// What is wrong with a template, and the fingerprint of it and all that it puts in.
+    fn assess(&self, key: &str, source: &Source) -> (Vec<Fault>, String) {
+        let mut faults = self.inspected[key].faults.clone();
+        let mut text = source.text.clone();
+        match vet::expand(key, &self.inspected) {
+            Ok(needed) => {
+                for name in needed {
+                    text.push_str(&self.texts[name]);
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+        let fingerprint = format!("{:016x}", xxh3_64(text.as_bytes()));
+        (faults, fingerprint[..12].to_owned())
+    }
+}
+
+fn describe(fault: &Fault) -> String {
+    match fault.line {
+        Some(line) => format!("line {line}: {}", fault.message),
+        None => fault.message.clone(),
+    }
+}
+
+/// The fault as a person reads it.
+pub(super) fn problem(source: &Source, fault: Fault) -> Problem {
+    let line = fault.line.map(|line| line.max(1));
+    let excerpt = line.and_then(|line| source.text.lines().nth(line - 1));
+    Problem {
+        severity: Severity::Error,
+        file: source.file.clone(),
+        line,
+        column: fault.column.map(|column| column.max(1)),
+        excerpt: excerpt.map(str::to_owned),
+        message: fault.message,
+        hint: fault.hint,
+    }
+}
