@@ -1,6 +1,6 @@
 //! Draws every recorded event as Slack and Discord would show it, in Gogs' own wording and in that
 //! of both built-in sets, side by side: `cargo run --example messages > page.html`.
-#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+#![allow(clippy::unwrap_used, clippy::allow_attributes, unreachable_pub)]
 
 mod discord;
 mod slack;
@@ -35,7 +35,7 @@ fn main() {
         for (kind, draw) in [("slack", slack::draw as Draw), ("discord", discord::draw)] {
             page.push_str("<div class=row>");
             cell(&mut page, "Gogs", &sent_by_gogs(&recorded, kind, draw));
-            for set in ["classic", "default"] {
+            for set in ["default", "classic"] {
                 let drawn = rendered(&templates, &event, &to(kind, set), draw);
                 cell(&mut page, set, &drawn);
             }
@@ -134,7 +134,7 @@ const HEAD: &str = r#"<!doctype html><meta charset=utf-8><title>Messages</title>
 body { font: 14px/1.4 Lato, "Noto Sans", "DejaVu Sans", sans-serif; margin: 12px; color: #1d1c1d }
 h2 { font-size: 13px; margin: 18px 0 4px; color: #777 } h3 { font-size: 10px; margin: 0 0 4px; color: #aaa }
 .row { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; margin-bottom: 8px }
-.cell { border: 1px solid #ddd; border-radius: 4px; padding: 8px; overflow: hidden; overflow-wrap: anywhere }
+.cell { border: 1px solid #ddd; border-radius: 4px; padding: 8px; max-height: 300px; overflow: hidden; overflow-wrap: anywhere }
 a { color: #1264a3; text-decoration: none } .ping { background: #fc3; outline: 2px solid red }
 code { background: #0001; border-radius: 3px; padding: 0 2px; font-size: 12px }
 .slack .attachment { border-left: 4px solid #ddd; margin-top: 4px; padding: 2px 0 2px 10px }

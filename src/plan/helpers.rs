@@ -58,6 +58,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     values.chain(WRITERS).chain(BLOCKS)
 }
 
+/// All that a service, or the escape for it, would begin a new line at.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
 type Compute = fn(&Arguments<'_, '_>) -> Result<Value, RenderError>;
 type Write = fn(&Arguments<'_, '_>, Format) -> Result<String, RenderError>;
 
@@ -243,7 +246,7 @@ fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
 
 /// The first lines that are not blank, and whether there are others.
 fn first_lines(text: &str, most: usize) -> (String, bool) {
-    let mut lines = text.split(['\n', '\r']).map(str::trim_end);
+    let mut lines = text.split(LINE_ENDS).map(str::trim_end);
     let mut lines = lines.by_ref().filter(|line| !line.is_empty());
     let kept: Vec<&str> = lines.by_ref().take(most).collect();
     (kept.join("\n"), lines.next().is_some())
