@@ -160,10 +160,10 @@ impl Relay {
     /// What Gogs' own “Test Delivery” sends.
     fn test_event(&self) -> Event {
         let samples = samples();
-        let sample = samples.iter().find(|sample| sample.is_test).unwrap_or(&samples[0]);
+        let sample = samples.iter().find(|sample| sample.what == "test delivery").unwrap_or(&samples[0]);
         Event {
             source: self.config.sources.keys().next().cloned().unwrap_or_else(|| "gogs".into()),
-            name: sample.event.into(),
+            name: sample.event.as_str().into(),
             delivery_id: uuid::Uuid::new_v4().to_string().into(),
             received: self.clock.now(),
             body: sample.body.clone(),

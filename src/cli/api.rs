@@ -60,7 +60,7 @@ impl Client {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
-        let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))?
+        let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))
             .with_context(|| format!("no relay answers at {}; is it running? `gogs-relay` starts it", self.base))?;
         let answer: Value = serde_json::from_slice(&answer)
             .map_err(|_| anyhow!("{} does not answer like a relay (status {status})", self.base))?;

@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) fn run(config: &Path, args: Args) -> Outcome {
     let (event, body) = payload(&args)?;
     let (url, secret) = target(config, args)?;
-    let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))?
+    let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))
         .with_context(|| format!("no relay answers at {url}; is it running? `gogs-relay` starts it"))?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if (200..300).contains(&status) {
@@ -64,7 +64,7 @@ fn payload(args: &Args) -> Result<(String, Bytes), Failure> {
     match all.iter().find(|sample| sample.event == event) {
         Some(sample) => Ok((event, sample.body.clone())),
         None => {
-            let mut known: Vec<&str> = all.iter().map(|sample| sample.event).collect();
+            let mut known: Vec<&str> = all.iter().map(|sample| sample.event.as_str()).collect();
             known.dedup();
             let advice = anyhow!("there is no sample of {event:?}; there are {}", known.join(", "));
             Err(Failure::Usage(Some(advice)))

@@ -200,6 +200,7 @@ impl Facts {
             "is_new_branch": self.is_new_branch,
             "is_tag": self.tag.is_some() && !payload.contains_key("release"),
             "is_forced": self.is_forced,
+            "is_merge": self.is_merge,
             "ref_name": self.ref_name,
             "branch": self.branch,
             "tag": self.tag,

@@ -76,6 +76,11 @@ impl Lanes {
         }
     }
 
+    /// Makes single attempts past the queue, at the same pace.
+    pub fn courier(&self) -> &Courier {
+        &self.worker.courier
+    }
+
     /// Delivers until `shutdown`. Then nothing new is taken, what is under way may end within
     /// `grace`, and the rest is dropped: its leases go back to the queue.
     pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) {

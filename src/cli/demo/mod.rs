@@ -63,7 +63,7 @@ async fn tell(services: &Services, (hooks, admin): (SocketAddr, SocketAddr), clo
     let events = one_of_each_event();
     let started = clock.elapsed();
     for sample in &events {
-        send::deliver(&format!("http://{hooks}/hooks/gogs"), SECRET, sample.event, &sample.body).await?;
+        send::deliver(&format!("http://{hooks}/hooks/gogs"), SECRET, &sample.event, &sample.body).await?;
     }
     let took = clock.elapsed().saturating_sub(started);
     let count = events.len();
