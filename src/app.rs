@@ -64,13 +64,25 @@ pub async fn run(
     tracker.spawn(admin::serve(listeners.admin, shared.clone()));
 
     let config = Arc::new(config);
-    let (lanes, relay) = build(config.clone(), clock.clone(), Arc::new(Mutex::new(console))).await?;
+    let (lanes, relay) =
+        build(config.clone(), clock.clone(), Arc::new(Mutex::new(console))).await?;
     let router = relay.router.clone();
-    let ingest = Ingest::new(config.limits, &config.sources, router, relay.queue.clone(), clock.clone());
+    let ingest = Ingest::new(
+        config.limits,
+        &config.sources,
+        router,
+        relay.queue.clone(),
+        clock.clone(),
+    );
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     tracker.spawn(lanes.run(shutdown.clone(), grace));
-    tracker.spawn(receive::receive(listeners.hooks, Arc::new(ingest), tracker.clone(), shutdown.clone()));
+    tracker.spawn(receive::receive(
+        listeners.hooks,
+        Arc::new(ingest),
+        tracker.clone(),
+        shutdown.clone(),
+    ));
     let queue = relay.queue.clone();
     shared.ready(relay);
     info!(
@@ -82,7 +94,10 @@ pub async fn run(
     );
 
     shutdown.cancelled().await;
-    info!("stopping: finishing what is under way, for at most {:?}", config.shutdown_grace);
+    info!(
+        "stopping: finishing what is under way, for at most {:?}",
+        config.shutdown_grace
+    );
     stop(&tracker, &queue, &clock, grace).await;
     Ok(())
 }
@@ -96,13 +111,20 @@ async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Durati
     info!("stopped");
 }
 
-async fn build(config: Arc<Config>, clock: Clock, console: Console) -> anyhow::Result<(Lanes, Relay)> {
+async fn build(
+    config: Arc<Config>,
+    clock: Clock,
+    console: Console,
+) -> anyhow::Result<(Lanes, Relay)> {
     let names: Vec<Arc<str>> = config.destinations.keys().cloned().collect();
     let router = Router::new(&config.routes, &names).context("failed to read the routes")?;
     let (templates, problems) = Templates::load(&config.templates);
     for problem in &problems {
         // The ladder passes over a broken template, so the relay can run with it.
-        warn!("{}: {}; `gogs-relay check` shows where", problem.file, problem.message);
+        warn!(
+            "{}: {}; `gogs-relay check` shows where",
+            problem.file, problem.message
+        );
     }
     let templates = Arc::new(templates);
     let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
@@ -111,7 +133,9 @@ async fn build(config: Arc<Config>, clock: Clock, console: Console) -> anyhow::R
     let queue = opening.await.context("opening the queue panicked")??;
     let destinations = config.destinations.iter();
     let settings = Settings {
-        destinations: destinations.map(|(name, destination)| (name.clone(), Arc::new(destination.clone()))).collect(),
+        destinations: destinations
+            .map(|(name, destination)| (name.clone(), Arc::new(destination.clone())))
+            .collect(),
         templates: templates.clone(),
     };
     let lanes = Lanes::new(LanesParts {
@@ -124,7 +148,17 @@ async fn build(config: Arc<Config>, clock: Clock, console: Console) -> anyhow::R
         jitter: retry::dice,
     });
     let courier = lanes.courier().clone();
-    Ok((lanes, Relay { config, queue, router: Arc::new(router), templates, clock, courier }))
+    Ok((
+        lanes,
+        Relay {
+            config,
+            queue,
+            router: Arc::new(router),
+            templates,
+            clock,
+            courier,
+        },
+    ))
 }
 
 fn options(config: &Config) -> Options {
@@ -148,11 +182,26 @@ impl Relay {
     pub async fn send_test(&self, destination: &Destination) -> (bool, String) {
         let event = self.test_event();
         let bucket = BucketKey::of(destination);
-        let turn = match self.courier.turns().wait(bucket.as_ref(), destination.timeout).await {
+        let turn = match self
+            .courier
+            .turns()
+            .wait(bucket.as_ref(), destination.timeout)
+            .await
+        {
             Ok(turn) => turn,
-            Err(wait) => return (false, format!("the pace of its URL allows nothing for another {wait:?}")),
+            Err(wait) => {
+                return (
+                    false,
+                    format!("the pace of its URL allows nothing for another {wait:?}"),
+                );
+            }
         };
-        let errand = Errand { event: &event, id: EventId(0), destination, templates: &self.templates };
+        let errand = Errand {
+            event: &event,
+            id: EventId(0),
+            destination,
+            templates: &self.templates,
+        };
         let outcome = self.courier.attempt(errand, turn).await;
         (outcome.verdict == Verdict::Delivered, outcome.trace.verdict)
     }
@@ -160,9 +209,18 @@ impl Relay {
     /// What Gogs' own “Test Delivery” sends.
     fn test_event(&self) -> Event {
         let samples = samples();
-        let sample = samples.iter().find(|sample| sample.what == "test delivery").unwrap_or(&samples[0]);
+        let sample = samples
+            .iter()
+            .find(|sample| sample.what == "test delivery")
+            .unwrap_or(&samples[0]);
         Event {
-            source: self.config.sources.keys().next().cloned().unwrap_or_else(|| "gogs".into()),
+            source: self
+                .config
+                .sources
+                .keys()
+                .next()
+                .cloned()
+                .unwrap_or_else(|| "gogs".into()),
             name: sample.event.as_str().into(),
             delivery_id: uuid::Uuid::new_v4().to_string().into(),
             received: self.clock.now(),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 /// Serves for ever; says where through `started`.
-pub async fn serve(started: impl FnOnce(SocketAddr)) -> std::io::Result<()> {
+pub(crate) async fn serve(started: impl FnOnce(SocketAddr)) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     started(listener.local_addr()?);
     loop {
@@ -21,14 +21,24 @@ pub async fn serve(started: impl FnOnce(SocketAddr)) -> std::io::Result<()> {
         tokio::spawn(async move {
             let service = service_fn(answer);
             // A client that goes away ends its own connection and nothing else.
-            let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ended = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let mut response = Response::new(Full::new(Bytes::from(format!("{{\"bytes\":{}}}", body.len()))));
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(format!(
+        "{{\"bytes\":{}}}",
+        body.len()
+    ))));
     *response.status_mut() = hyper::StatusCode::ACCEPTED;
     Ok(response)
 }

@@ -11,22 +11,27 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The secret of the benched source.
-pub const SECRET: &str = "bench-secret";
+pub(crate) const SECRET: &str = "bench-secret";
 
 /// Whole requests, ready to be written to a socket.
-pub fn requests(count: usize, path: &str) -> VecDeque<Vec<u8>> {
+pub(crate) fn requests(count: usize, path: &str) -> VecDeque<Vec<u8>> {
     let template = include_str!("push.json");
-    (0..count).map(|number| request(&push(template, number), path)).collect()
+    (0..count)
+        .map(|number| request(&push(template, number), path))
+        .collect()
 }
 
 /// A push of its own: other hashes, other text.
-pub fn push(template: &str, number: usize) -> String {
+pub(crate) fn push(template: &str, number: usize) -> String {
     let hash = uuid::Uuid::new_v4().simple().to_string();
-    template.replace("{hash}", &hash[..30]).replace("{number}", &number.to_string())
+    template
+        .replace("{hash}", &hash[..30])
+        .replace("{number}", &number.to_string())
 }
 
 fn request(body: &str, path: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key length will do");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key length will do");
     mac.update(body.as_bytes());
     let signature = hex::encode(mac.finalize().into_bytes());
     let id = uuid::Uuid::new_v4();
@@ -41,19 +46,30 @@ fn request(body: &str, path: &str) -> Vec<u8> {
 }
 
 /// Sends all requests over so many connections; the answers that were 202, and how long it took.
-pub fn run(address: SocketAddr, connections: usize, requests: VecDeque<Vec<u8>>) -> (usize, Duration) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+pub(crate) fn run(
+    address: SocketAddr,
+    connections: usize,
+    requests: VecDeque<Vec<u8>>,
+) -> (usize, Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let requests = Arc::new(Mutex::new(requests));
         let mut streams = Vec::new();
         for _ in 0..connections {
-            let stream = TcpStream::connect(address).await.expect("the server listens");
+            let stream = TcpStream::connect(address)
+                .await
+                .expect("the server listens");
             stream.set_nodelay(true).expect("a TCP socket");
             streams.push(stream);
         }
         let started = Instant::now();
-        let senders: Vec<_> =
-            streams.into_iter().map(|stream| tokio::spawn(drain(stream, requests.clone()))).collect();
+        let senders: Vec<_> = streams
+            .into_iter()
+            .map(|stream| tokio::spawn(drain(stream, requests.clone())))
+            .collect();
         let mut accepted = 0;
         for sender in senders {
             accepted += sender.await.expect("a sender does not panic");
@@ -72,7 +88,10 @@ async fn drain(mut stream: TcpStream, requests: Arc<Mutex<VecDeque<Vec<u8>>>>) -
         let mut length = 0;
         // The answers are short and have a Content-Length; the body's end is a closing brace.
         while length == 0 || answer[length - 1] != b'}' {
-            let read = stream.read(&mut answer[length..]).await.expect("the server answers");
+            let read = stream
+                .read(&mut answer[length..])
+                .await
+                .expect("the server answers");
             assert!(read > 0, "the server closed the connection");
             length += read;
         }

@@ -19,8 +19,12 @@ const CONNECTIONS: usize = 64;
 fn main() {
     let folder = std::env::var("BENCH_FOLDER").unwrap_or_default();
     match std::env::var("BENCH_SERVER").as_deref() {
-        Ok("bare") => runtime().block_on(bare::serve(say)).expect("the server runs"),
-        Ok("raw") => runtime().block_on(raw::serve(&Path::new(&folder).join("raw"), say)).expect("the server runs"),
+        Ok("bare") => runtime()
+            .block_on(bare::serve(say))
+            .expect("the server runs"),
+        Ok("raw") => runtime()
+            .block_on(raw::serve(&Path::new(&folder).join("raw"), say))
+            .expect("the server runs"),
         _ => measure(),
     }
 }
@@ -37,8 +41,14 @@ fn measure() {
     let rounds = number("BENCH_ROUNDS", 5);
     let requests = number("BENCH_REQUESTS", 20_000);
     println!("{}", machine());
-    println!("{rounds} rounds of {requests} signed 3 KB pushes over {CONNECTIONS} connections, servers in turn\n");
-    let names = ["bare hyper server", "raw file: append and sync", "the relay, two destinations"];
+    println!(
+        "{rounds} rounds of {requests} signed 3 KB pushes over {CONNECTIONS} connections, servers in turn\n"
+    );
+    let names = [
+        "bare hyper server",
+        "raw file: append and sync",
+        "the relay, two destinations",
+    ];
     let mut rates = [const { Vec::new() }; 3];
     for round in 0..rounds {
         // Each round starts with another server, so that none is always first.
@@ -47,12 +57,24 @@ fn measure() {
             rates[which].push(rate(which, requests));
         }
     }
-    println!("{:<34} {:>12} {:>17} {:>9} {:>9}", "acknowledged a second", "median", "spread", "of bare", "of raw");
+    println!(
+        "{:<34} {:>12} {:>17} {:>9} {:>9}",
+        "acknowledged a second", "median", "spread", "of bare", "of raw"
+    );
     let (bare, raw) = (median(&rates[0]), median(&rates[1]));
     for (name, rates) in names.iter().zip(&rates) {
-        let (low, high) = rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), &rate| (low.min(rate), high.max(rate)));
+        let (low, high) = rates
+            .iter()
+            .fold((f64::MAX, 0.0_f64), |(low, high), &rate| {
+                (low.min(rate), high.max(rate))
+            });
         let rate = median(rates);
-        println!("{name:<34} {rate:>12.0} {:>17} {:>9.2} {:>9.2}", format!("{low:.0}–{high:.0}"), rate / bare, rate / raw);
+        println!(
+            "{name:<34} {rate:>12.0} {:>17} {:>9.2} {:>9.2}",
+            format!("{low:.0}–{high:.0}"),
+            rate / bare,
+            rate / raw
+        );
     }
     println!();
     render::measure();
@@ -79,11 +101,17 @@ fn start(which: usize, folder: &Path) -> Server {
         let config = folder.join("relay.yaml");
         std::fs::write(&config, RELAY).expect("the folder is writable");
         let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
-        command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("-c")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command
     } else {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.env("BENCH_SERVER", ["bare", "raw"][which]).env("BENCH_FOLDER", folder);
+        command
+            .env("BENCH_SERVER", ["bare", "raw"][which])
+            .env("BENCH_FOLDER", folder);
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         command
     };
@@ -99,10 +127,14 @@ fn start(which: usize, folder: &Path) -> Server {
 /// The address in the line that says “ready”; the rest is read and thrown away.
 fn first_address(output: impl std::io::Read + Send + 'static) -> SocketAddr {
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-    let line = lines.find(|line| line.contains("ready")).expect("the server says where it listens");
+    let line = lines
+        .find(|line| line.contains("ready"))
+        .expect("the server says where it listens");
     std::thread::spawn(move || lines.for_each(drop));
     let rest = &line[line.find("http://").expect("an address") + 7..];
-    rest[..rest.find('/').expect("a path")].parse().expect("an address")
+    rest[..rest.find('/').expect("a path")]
+        .parse()
+        .expect("an address")
 }
 
 /// Both destinations refuse connections, so that acknowledging is all that is measured.
@@ -122,12 +154,19 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn number(variable: &str, usual: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
 }
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches(['\t', ':', ' ']);
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("")
+        .trim_matches(['\t', ':', ' ']);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{model}, {cores} cores, Linux {}", kernel.trim())

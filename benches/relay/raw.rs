@@ -33,7 +33,7 @@ struct Server {
 }
 
 /// Serves for ever, writing to `file`; says where through `started`.
-pub async fn serve(file: &Path, started: impl FnOnce(SocketAddr)) -> std::io::Result<()> {
+pub(crate) async fn serve(file: &Path, started: impl FnOnce(SocketAddr)) -> std::io::Result<()> {
     let (log, taken) = mpsc::unbounded_channel();
     let file = File::create(file)?;
     std::thread::spawn(move || write(file, taken));
@@ -45,7 +45,11 @@ pub async fn serve(file: &Path, started: impl FnOnce(SocketAddr)) -> std::io::Re
         redelivery: Redelivery::Failed,
         same_body: None,
     };
-    let server = Arc::new(Server { gate: Gate::new("gogs".into(), &source), clock: Clock::system(), log });
+    let server = Arc::new(Server {
+        gate: Gate::new("gogs".into(), &source),
+        clock: Clock::system(),
+        log,
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     started(listener.local_addr()?);
     loop {
@@ -55,22 +59,41 @@ pub async fn serve(file: &Path, started: impl FnOnce(SocketAddr)) -> std::io::Re
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(server.clone(), request));
             // A client that goes away ends its own connection and nothing else.
-            let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ended = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
-async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    server: Arc<Server>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let unverified =
-        Unverified { headers: &head.headers, content_type: ContentType::Json, raw: body.clone(), json: body };
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let unverified = Unverified {
+        headers: &head.headers,
+        content_type: ContentType::Json,
+        raw: body.clone(),
+        json: body,
+    };
     let verified = server.gate.verify(&unverified).expect("the load is signed");
-    let (event, _) = decode(verified, &head.headers, server.clock.now()).expect("the load is a push");
+    let (event, _) =
+        decode(verified, &head.headers, server.clock.now()).expect("the load is a push");
     let (done, synced) = oneshot::channel();
-    server.log.send((event.body, done)).expect("the writer runs");
+    server
+        .log
+        .send((event.body, done))
+        .expect("the writer runs");
     synced.await.expect("the writer answers");
-    let mut response = Response::new(Full::new(Bytes::from_static(b"{\"event\":1,\"destinations\":[\"a\",\"b\"]}")));
+    let mut response = Response::new(Full::new(Bytes::from_static(
+        b"{\"event\":1,\"destinations\":[\"a\",\"b\"]}",
+    )));
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }
@@ -84,7 +107,9 @@ fn write(mut file: File, mut taken: mpsc::UnboundedReceiver<(Bytes, oneshot::Sen
         for (body, _) in &waiting {
             bytes.extend_from_slice(body);
         }
-        file.write_all(&bytes).and_then(|()| file.sync_data()).expect("the disk has room");
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_data())
+            .expect("the disk has room");
         for (_, done) in waiting.drain(..) {
             // Whoever went away needs no answer.
             let _gone = done.send(());

@@ -12,13 +12,20 @@ use gogs_relay::plan::{Rendered, Step, Templates};
 use crate::load::push;
 
 /// Prints a row for each set: µs for Slack, for Discord, and for both.
-pub fn measure() {
+pub(crate) fn measure() {
     let (templates, problems) = Templates::load(Path::new("no-such-folder"));
     assert!(problems.is_empty(), "the built-in sets are sound");
-    println!("{:<34} {:>12} {:>12} {:>12}", "render and fit one push, µs", "Slack", "Discord", "both");
+    println!(
+        "{:<34} {:>12} {:>12} {:>12}",
+        "render and fit one push, µs", "Slack", "Discord", "both"
+    );
     for set in ["default", "classic"] {
-        let [slack, discord] = ["slack", "discord"].map(|kind| time(&templates, &destination(kind, set)));
-        println!("{set:<34} {slack:>12.1} {discord:>12.1} {:>12.1}", slack + discord);
+        let [slack, discord] =
+            ["slack", "discord"].map(|kind| time(&templates, &destination(kind, set)));
+        println!(
+            "{set:<34} {slack:>12.1} {discord:>12.1} {:>12.1}",
+            slack + discord
+        );
     }
 }
 
@@ -26,13 +33,17 @@ pub fn measure() {
 fn time(templates: &Templates, destination: &Destination) -> f64 {
     const BATCH: usize = 100;
     let template = include_str!("push.json");
-    let events: Vec<Event> = (0..BATCH).map(|number| event(push(template, number))).collect();
+    let events: Vec<Event> = (0..BATCH)
+        .map(|number| event(push(template, number)))
+        .collect();
     let runs: Vec<f64> = (0..51)
         .map(|_| {
             let started = Instant::now();
             for event in &events {
                 let rendered = templates.render(event, EventId(1), destination, Step::Chosen, None);
-                assert!(matches!(rendered, Rendered::Message(message) if message.fallback.is_none()));
+                assert!(
+                    matches!(rendered, Rendered::Message(message) if message.fallback.is_none())
+                );
             }
             started.elapsed().as_secs_f64() * 1e6 / BATCH as f64
         })
@@ -57,6 +68,7 @@ fn destination(kind: &str, set: &str) -> Destination {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("relay.yaml");
     std::fs::write(&path, yaml).expect("the folder is writable");
-    let loaded = config::load(&path, &Default::default(), &|_| vec![set.to_owned()]).expect("a sound configuration");
+    let loaded = config::load(&path, &Default::default(), &|_| vec![set.to_owned()])
+        .expect("a sound configuration");
     loaded.config.destinations["chat"].clone()
 }

@@ -19,12 +19,24 @@ fn embedded(embed: &Value) -> String {
     let mut drawn = format!("<div class=embed style='border-color: #{color:06x}'>");
     if let Some(name) = embed["author"]["name"].as_str() {
         let link = shown(&embed["author"], "url");
-        let avatar = if embed["author"]["icon_url"].is_string() { "<span class=avatar></span>" } else { "" };
-        drawn += &format!("<div class=author>{avatar}<a href=\"{link}\">{}</a></div>", escape(name));
+        let avatar = if embed["author"]["icon_url"].is_string() {
+            "<span class=avatar></span>"
+        } else {
+            ""
+        };
+        drawn += &format!(
+            "<div class=author>{avatar}<a href=\"{link}\">{}</a></div>",
+            escape(name)
+        );
     }
     let title = markdown(embed["title"].as_str().unwrap_or_default());
     match embed["url"].as_str() {
-        Some(link) => drawn += &format!("<div class=title><a href=\"{}\">{title}</a></div>", escape(link)),
+        Some(link) => {
+            drawn += &format!(
+                "<div class=title><a href=\"{}\">{title}</a></div>",
+                escape(link)
+            )
+        }
         None => drawn += &format!("<div class=title>{title}</div>"),
     }
     drawn += &markdown(embed["description"].as_str().unwrap_or_default());
@@ -33,7 +45,10 @@ fn embedded(embed: &Value) -> String {
         drawn += &format!("<div class=name>{}</div>{value}", shown(field, "name"));
     }
     if embed["footer"].is_object() {
-        drawn += &format!("<div class=footer>{}</div>", shown(&embed["footer"], "text"));
+        drawn += &format!(
+            "<div class=footer>{}</div>",
+            shown(&embed["footer"], "text")
+        );
     }
     drawn + "</div>"
 }
@@ -45,7 +60,11 @@ fn markdown(text: &str) -> String {
     }
     match text.split_once("\n>>> ") {
         Some((before, quoted)) => {
-            format!("{}<div class=quote>{}</div>", inline(before), inline(quoted))
+            format!(
+                "{}<div class=quote>{}</div>",
+                inline(before),
+                inline(quoted)
+            )
         }
         None => inline(text),
     }
@@ -84,7 +103,10 @@ fn special(next: char, after: &str) -> Option<(String, &str)> {
                 return None;
             }
             let target = escape(target);
-            let link = format!("<a href=\"{target}\" title=\"{target}\">{}</a>", inline(label));
+            let link = format!(
+                "<a href=\"{target}\" title=\"{target}\">{}</a>",
+                inline(label)
+            );
             Some((link, behind))
         }
         '`' => run("code", after, "`"),

@@ -26,7 +26,12 @@ fn attached(attachment: &Value) -> String {
     );
     let title = mrkdwn(&text(attachment, "title"));
     match attachment["title_link"].as_str() {
-        Some(link) => drawn += &format!("<div class=title><a href='{}'>{title}</a></div>", escape(link)),
+        Some(link) => {
+            drawn += &format!(
+                "<div class=title><a href='{}'>{title}</a></div>",
+                escape(link)
+            )
+        }
         None => drawn += &format!("<div class=title>{title}</div>"),
     }
     drawn += &mrkdwn(&text(attachment, "text"));
@@ -60,7 +65,11 @@ fn angled(inside: &str) -> String {
         return format!("<span class=ping>{}</span>", escape(label));
     }
     let target = unescape(target);
-    format!("<a href=\"{0}\" title=\"{0}\">{1}</a>", escape(&target), formatted(label))
+    format!(
+        "<a href=\"{0}\" title=\"{0}\">{1}</a>",
+        escape(&target),
+        formatted(label)
+    )
 }
 
 fn unescape(text: &str) -> String {
@@ -102,8 +111,15 @@ fn run(text: &[char], at: usize) -> Option<(&'static str, usize)> {
     };
     let word = |at: Option<&char>| at.is_some_and(|next| next.is_alphanumeric());
     let opens = at == 0 || !word(text.get(at - 1));
-    let inside_starts = text.get(at + 1).is_some_and(|next| !next.is_whitespace() && *next != text[at] && *next != '\u{200b}');
-    let line = text[at + 1..].iter().position(|next| *next == '\n').map_or(text.len(), |n| at + 1 + n);
-    let end = (at + 2..line).find(|end| text[*end] == text[at] && !text[end - 1].is_whitespace() && !word(text.get(end + 1)))?;
+    let inside_starts = text
+        .get(at + 1)
+        .is_some_and(|next| !next.is_whitespace() && *next != text[at] && *next != '\u{200b}');
+    let line = text[at + 1..]
+        .iter()
+        .position(|next| *next == '\n')
+        .map_or(text.len(), |n| at + 1 + n);
+    let end = (at + 2..line).find(|end| {
+        text[*end] == text[at] && !text[end - 1].is_whitespace() && !word(text.get(end + 1))
+    })?;
     (opens && inside_starts).then_some((tag, end))
 }

@@ -42,13 +42,21 @@ pub(super) async fn list(
             .hint("known are state, destination, source, event, repo, since, q, limit and cursor")
     })?;
     let limit = match &query.limit {
-        Some(limit) => limit.parse().map_err(|_| ApiError::bad_request("limit is not a number"))?,
+        Some(limit) => limit
+            .parse()
+            .map_err(|_| ApiError::bad_request("limit is not a number"))?,
         None => USUAL,
     };
     let (cursor, filter) = (query.cursor.clone(), filter(query)?);
-    let found = shared.relay()?.queue.find(filter, cursor, limit.clamp(1, LONGEST)).await?;
+    let found = shared
+        .relay()?
+        .queue
+        .find(filter, cursor, limit.clamp(1, LONGEST))
+        .await?;
     let deliveries: Vec<Value> = found.deliveries.iter().map(trail::delivery_line).collect();
-    Ok(Json(json!({ "deliveries": deliveries, "next": found.next })))
+    Ok(Json(
+        json!({ "deliveries": deliveries, "next": found.next }),
+    ))
 }
 
 fn filter(query: ListQuery) -> Result<Filter, ApiError> {
@@ -73,35 +81,60 @@ fn state(text: &str) -> Result<DeliveryState, ApiError> {
 
 fn since(text: &str) -> Result<Timestamp, ApiError> {
     Timestamp::from_str(text).map_err(|_| {
-        ApiError::bad_request("since is not a time").hint("write it as RFC 3339: 2026-03-13T18:00:00Z")
+        ApiError::bad_request("since is not a time")
+            .hint("write it as RFC 3339: 2026-03-13T18:00:00Z")
     })
 }
 
-pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let (queue, id) = (&shared.relay()?.queue, delivery_id(&id)?);
-    let delivery = queue.delivery(&id).await?.ok_or_else(|| QueueError::NoSuchDelivery(id.clone()))?;
+    let delivery = queue
+        .delivery(&id)
+        .await?
+        .ok_or_else(|| QueueError::NoSuchDelivery(id.clone()))?;
     let sent = queue.sent(&id).await?;
     Ok(Json(trail::delivery(&delivery, sent.as_deref())))
 }
 
-pub(super) async fn redeliver(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn redeliver(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let id = delivery_id(&id)?;
-    let started = shared.relay()?.queue.redeliver(id.event, &[id.destination.clone()]).await?;
+    let started = shared
+        .relay()?
+        .queue
+        .redeliver(id.event, &[id.destination.clone()])
+        .await?;
     if started.is_empty() {
         return Err(QueueError::Refused(format!("{id} waits already")).into());
     }
     Ok(Json(json!({ "requeued": [id.to_string()] })))
 }
 
-pub(super) async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn cancel(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let id = delivery_id(&id)?;
-    let cancelled = shared.relay()?.queue.discard(&id.destination, Range::One(id.event), None).await?;
+    let cancelled = shared
+        .relay()?
+        .queue
+        .discard(&id.destination, Range::One(id.event), None)
+        .await?;
     if cancelled == 0 {
-        return Err(QueueError::Refused(format!("{id} does not wait, so there is nothing to cancel")).into());
+        return Err(QueueError::Refused(format!(
+            "{id} does not wait, so there is nothing to cancel"
+        ))
+        .into());
     }
     Ok(Json(json!({ "cancelled": [id.to_string()] })))
 }
 
 fn delivery_id(text: &str) -> Result<DeliveryId, ApiError> {
-    text.parse().map_err(|error: crate::delivery::NotADeliveryId| ApiError::bad_request(error.to_string()))
+    text.parse()
+        .map_err(|error: crate::delivery::NotADeliveryId| ApiError::bad_request(error.to_string()))
 }

@@ -69,22 +69,28 @@ pub(super) async fn discard(
 ) -> Result<Json<Value>, ApiError> {
     let queue = &shared.relay()?.queue;
     match options(&body)? {
-        Discard { dry_run: true, .. } => {
-            Ok(Json(json!({ "would_discard": queue.count(&name, Range::All).await? })))
-        }
-        Discard { expect: None, .. } => Err(ApiError::bad_request("how many deliveries should go is not said")
-            .hint(r#"ask with {"dry_run":true}, then repeat with {"expect":<that number>}"#)),
-        Discard { expect, .. } => {
-            Ok(Json(json!({ "discarded": queue.discard(&name, Range::All, expect).await? })))
-        }
+        Discard { dry_run: true, .. } => Ok(Json(
+            json!({ "would_discard": queue.count(&name, Range::All).await? }),
+        )),
+        Discard { expect: None, .. } => Err(ApiError::bad_request(
+            "how many deliveries should go is not said",
+        )
+        .hint(r#"ask with {"dry_run":true}, then repeat with {"expect":<that number>}"#)),
+        Discard { expect, .. } => Ok(Json(
+            json!({ "discarded": queue.discard(&name, Range::All, expect).await? }),
+        )),
     }
 }
 
 /// Sends one sample past the queue, and says what came of it.
-pub(super) async fn test(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn test(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
     let destination = relay.config.destinations.get(name.as_str());
-    let destination = destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
+    let destination =
+        destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     let (delivered, words) = relay.send_test(destination).await;
     Ok(Json(json!({ "delivered": delivered, "verdict": words })))
 }

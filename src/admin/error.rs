@@ -9,7 +9,7 @@ use crate::queue::QueueError;
 
 /// An answer of the own API that is not a success.
 #[derive(Debug)]
-pub struct ApiError {
+pub(super) struct ApiError {
     status: StatusCode,
     error: String,
     hint: Option<String>,
@@ -17,23 +17,27 @@ pub struct ApiError {
 
 impl ApiError {
     /// The request makes no sense as it stands.
-    pub fn bad_request(error: impl Into<String>) -> ApiError {
+    pub(super) fn bad_request(error: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, error)
     }
 
     /// There is no such thing.
-    pub fn not_found(error: impl Into<String>) -> ApiError {
+    pub(super) fn not_found(error: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, error)
     }
 
     /// Any other status.
-    pub fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
-        ApiError { status, error: error.into(), hint: None }
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
+        ApiError {
+            status,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> ApiError {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> ApiError {
         self.hint = Some(hint.into());
         self
     }
@@ -43,12 +47,11 @@ impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> ApiError {
         let text = error.to_string();
         match error {
-            QueueError::NoSuchDelivery(_) | QueueError::NoSuchEvent(_) | QueueError::NoSuchLane(_) => {
-                ApiError::not_found(text)
-            }
-            QueueError::Changed { .. } => {
-                ApiError::new(StatusCode::CONFLICT, text).hint("look again, and repeat with the number there is now")
-            }
+            QueueError::NoSuchDelivery(_)
+            | QueueError::NoSuchEvent(_)
+            | QueueError::NoSuchLane(_) => ApiError::not_found(text),
+            QueueError::Changed { .. } => ApiError::new(StatusCode::CONFLICT, text)
+                .hint("look again, and repeat with the number there is now"),
             QueueError::Refused(_) => ApiError::new(StatusCode::CONFLICT, text),
             QueueError::DiskLow | QueueError::Unavailable | QueueError::Closed => {
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text)

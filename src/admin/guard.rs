@@ -23,7 +23,10 @@ pub(super) async fn guard(State(shared): State<Shared>, request: Request, next: 
 fn refuse(settings: &Admin, request: &Request) -> Option<ApiError> {
     let headers = request.headers();
     if !host_is_ours(settings, headers) {
-        let error = ApiError::new(StatusCode::MISDIRECTED_REQUEST, "this host name is not known here");
+        let error = ApiError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this host name is not known here",
+        );
         return Some(error.hint("name it under admin.hosts in relay.yaml"));
     }
     if is_open(request.uri().path()) {
@@ -34,18 +37,26 @@ fn refuse(settings: &Admin, request: &Request) -> Option<ApiError> {
         return Some(error.hint("send `Authorization: Bearer <admin.token of relay.yaml>`"));
     }
     let writes = ![Method::GET, Method::HEAD].contains(request.method());
-    if writes { refuse_write(settings, headers) } else { None }
+    if writes {
+        refuse_write(settings, headers)
+    } else {
+        None
+    }
 }
 
 fn refuse_write(settings: &Admin, headers: &HeaderMap) -> Option<ApiError> {
     let media_type = text(headers, &header::CONTENT_TYPE).unwrap_or("");
     if media_type.split(';').next().map(str::trim) != Some("application/json") {
-        let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a write needs a JSON content type");
+        let error = ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a write needs a JSON content type",
+        );
         return Some(error.hint("send `Content-Type: application/json`"));
     }
     let origin = text(headers, &header::ORIGIN)?;
     let host = origin.split_once("://").map_or("", |(_, host)| host);
-    (!name_is_ours(settings, host)).then(|| ApiError::new(StatusCode::FORBIDDEN, "a foreign page may not write here"))
+    (!name_is_ours(settings, host))
+        .then(|| ApiError::new(StatusCode::FORBIDDEN, "a foreign page may not write here"))
 }
 
 /// Probes and metrics need no token.
@@ -64,10 +75,15 @@ fn name_is_ours(settings: &Admin, host: &str) -> bool {
         _ => host,
     };
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_loopback = bare
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.is_loopback());
     is_loopback
         || name.eq_ignore_ascii_case("localhost")
-        || settings.hosts.iter().any(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(host))
+        || settings
+            .hosts
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(host))
 }
 
 /// Digests of equal length are compared, so that the time tells nothing of the token.
@@ -77,8 +93,16 @@ fn token_is_right(settings: &Admin, headers: &HeaderMap) -> bool {
     };
     let given = text(headers, &header::AUTHORIZATION).and_then(|value| value.split_once(' '));
     given.is_some_and(|(scheme, given)| {
-        let (given, wanted) = (Sha256::digest(given.trim()), Sha256::digest(token.expose_secret()));
-        scheme.eq_ignore_ascii_case("bearer") && given.iter().zip(&wanted).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+        let (given, wanted) = (
+            Sha256::digest(given.trim()),
+            Sha256::digest(token.expose_secret()),
+        );
+        scheme.eq_ignore_ascii_case("bearer")
+            && given
+                .iter()
+                .zip(&wanted)
+                .fold(0, |all, (a, b)| all | (a ^ b))
+                == 0
     })
 }
 

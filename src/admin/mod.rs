@@ -34,7 +34,11 @@ pub struct Shared {
 impl Shared {
     /// `shutdown` makes the relay unready.
     pub fn new(settings: Admin, shutdown: CancellationToken) -> Shared {
-        Shared { settings: Arc::new(settings), relay: Arc::default(), shutdown }
+        Shared {
+            settings: Arc::new(settings),
+            relay: Arc::default(),
+            shutdown,
+        }
     }
 
     /// From here on the relay is ready.
@@ -55,7 +59,9 @@ impl Shared {
 /// What the listener says.
 pub async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
     let shutdown = shared.shutdown.clone();
-    axum::serve(listener, router(shared)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(listener, router(shared))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }
 
 fn router(shared: Shared) -> Router {
@@ -63,12 +69,18 @@ fn router(shared: Shared) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/{id}", get(deliveries::show).delete(deliveries::cancel))
+        .route(
+            "/v1/deliveries/{id}",
+            get(deliveries::show).delete(deliveries::cancel),
+        )
         .route("/v1/deliveries/{id}/redeliver", post(deliveries::redeliver))
         .route("/v1/destinations", get(destinations::list))
         .route("/v1/destinations/{name}/hold", post(destinations::hold))
         .route("/v1/destinations/{name}/resume", post(destinations::resume))
-        .route("/v1/destinations/{name}/discard", post(destinations::discard))
+        .route(
+            "/v1/destinations/{name}/discard",
+            post(destinations::discard),
+        )
         .route("/v1/destinations/{name}/test", post(destinations::test))
         .route("/v1/events/{id}", get(preview::event))
         .route("/v1/render", post(preview::render))
@@ -81,7 +93,10 @@ fn router(shared: Shared) -> Router {
 /// 200 once the first 202 is possible, until the relay stops.
 async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     if shared.shutdown.is_cancelled() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the relay is stopping"));
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the relay is stopping",
+        ));
     }
     let stats = shared.relay()?.queue.stats();
     Ok(Json(json!({ "ready": true, "events": stats.events })))

@@ -16,8 +16,14 @@ use crate::plan::{Rendered, Step};
 use crate::queue::QueueError;
 use crate::{ingest, trail};
 
-pub(super) async fn event(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let id = EventId(id.parse().map_err(|_| ApiError::bad_request("an event's id is a number"))?);
+pub(super) async fn event(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let id = EventId(
+        id.parse()
+            .map_err(|_| ApiError::bad_request("an event's id is a number"))?,
+    );
     let event = stored(shared.relay()?, id).await?;
     Ok(Json(trail::event(id, &event)))
 }
@@ -34,49 +40,85 @@ pub(super) struct Trial {
     to: Option<String>,
 }
 
-pub(super) async fn route(State(shared): State<Shared>, body: Json<Trial>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn route(
+    State(shared): State<Shared>,
+    body: Json<Trial>,
+) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
     let (_, event) = event_of(relay, body.0).await?;
-    Ok(Json(trail::explained(&relay.router.explain(&event, &ingest::facts(&event)))))
+    Ok(Json(trail::explained(
+        &relay.router.explain(&event, &ingest::facts(&event)),
+    )))
 }
 
-pub(super) async fn render(State(shared): State<Shared>, body: Json<Trial>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn render(
+    State(shared): State<Shared>,
+    body: Json<Trial>,
+) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
-    let name = body.0.to.clone().ok_or_else(|| ApiError::bad_request("`to` does not name a destination"))?;
+    let name = body
+        .0
+        .to
+        .clone()
+        .ok_or_else(|| ApiError::bad_request("`to` does not name a destination"))?;
     let destination = relay.config.destinations.get(name.as_str());
-    let destination = destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
+    let destination =
+        destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     let (id, event) = event_of(relay, body.0).await?;
-    Ok(Json(match relay.templates.render(&event, id, destination, Step::Chosen, None) {
-        Rendered::Message(message) => json!({
-            "body": String::from_utf8_lossy(&message.body),
-            "template": message.template,
-            "fingerprint": message.fingerprint,
-            "fallback": message.fallback,
-        }),
-        Rendered::Skip { template, fingerprint } => {
-            json!({ "skipped": true, "template": template, "fingerprint": fingerprint })
-        }
-        Rendered::Failed(why) => json!({ "failed": why }),
-    }))
+    Ok(Json(
+        match relay
+            .templates
+            .render(&event, id, destination, Step::Chosen, None)
+        {
+            Rendered::Message(message) => json!({
+                "body": String::from_utf8_lossy(&message.body),
+                "template": message.template,
+                "fingerprint": message.fingerprint,
+                "fallback": message.fallback,
+            }),
+            Rendered::Skip {
+                template,
+                fingerprint,
+            } => {
+                json!({ "skipped": true, "template": template, "fingerprint": fingerprint })
+            }
+            Rendered::Failed(why) => json!({ "failed": why }),
+        },
+    ))
 }
 
 async fn event_of(relay: &Relay, trial: Trial) -> Result<(EventId, Event), ApiError> {
     match (trial.id, trial.body) {
         (Some(id), None) => Ok((id, stored(relay, id).await?)),
         (None, Some(body)) => Ok((EventId(0), given(relay, trial.event, trial.source, &body)?)),
-        _ => Err(ApiError::bad_request("give either `id`, or `body` with `event`")),
+        _ => Err(ApiError::bad_request(
+            "give either `id`, or `body` with `event`",
+        )),
     }
 }
 
 async fn stored(relay: &Relay, id: EventId) -> Result<Event, ApiError> {
-    Ok(relay.queue.event(id).await?.ok_or(QueueError::NoSuchEvent(id))?)
+    Ok(relay
+        .queue
+        .event(id)
+        .await?
+        .ok_or(QueueError::NoSuchEvent(id))?)
 }
 
-fn given(relay: &Relay, name: Option<String>, source: Option<String>, body: &RawValue) -> Result<Event, ApiError> {
+fn given(
+    relay: &Relay,
+    name: Option<String>,
+    source: Option<String>,
+    body: &RawValue,
+) -> Result<Event, ApiError> {
     let body = bytes::Bytes::copy_from_slice(body.get().as_bytes());
-    let name = name.ok_or_else(|| ApiError::bad_request("`event` does not say which event this is"))?;
+    let name =
+        name.ok_or_else(|| ApiError::bad_request("`event` does not say which event this is"))?;
     let first = relay.config.sources.keys().next().cloned();
-    let source: Arc<str> = source.map(Into::into).or(first).unwrap_or_else(|| "none".into());
+    let source: Arc<str> = source
+        .map(Into::into)
+        .or(first)
+        .unwrap_or_else(|| "none".into());
     Ok(Event {
         source,
         name: name.into(),

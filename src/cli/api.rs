@@ -32,11 +32,21 @@ impl Client {
     pub(super) fn new(config: &Path, address: &Address) -> Result<Client, Failure> {
         let token = address.token.clone().map(SecretString::from);
         if let Some(admin) = &address.admin {
-            let base = if admin.contains("://") { admin.clone() } else { format!("http://{admin}") };
-            return Ok(Client { base: base.trim_end_matches('/').to_owned(), token });
+            let base = if admin.contains("://") {
+                admin.clone()
+            } else {
+                format!("http://{admin}")
+            };
+            return Ok(Client {
+                base: base.trim_end_matches('/').to_owned(),
+                token,
+            });
         }
         let admin = check::load(config)?.admin;
-        Ok(Client { base: format!("http://{}", reachable(admin.listen)), token: token.or(admin.token) })
+        Ok(Client {
+            base: format!("http://{}", reachable(admin.listen)),
+            token: token.or(admin.token),
+        })
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -45,7 +55,11 @@ impl Client {
 
     /// `Value::Null` sends no body.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Some(body).filter(|body| !body.is_null()))
+        self.call(
+            Method::POST,
+            path,
+            Some(body).filter(|body| !body.is_null()),
+        )
     }
 
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
@@ -53,7 +67,10 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let bearer = self.token.as_ref().map(|token| format!("Bearer {}", token.expose_secret()));
+        let bearer = self
+            .token
+            .as_ref()
+            .map(|token| format!("Bearer {}", token.expose_secret()));
         let mut headers = vec![("content-type", "application/json")];
         if let Some(bearer) = &bearer {
             headers.push(("authorization", bearer));
@@ -61,11 +78,23 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
         let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))
-            .with_context(|| format!("no relay answers at {}; is it running? `gogs-relay` starts it", self.base))?;
-        let answer: Value = serde_json::from_slice(&answer)
-            .map_err(|_| anyhow!("{} does not answer like a relay (status {status})", self.base))?;
+            .with_context(|| {
+                format!(
+                    "no relay answers at {}; is it running? `gogs-relay` starts it",
+                    self.base
+                )
+            })?;
+        let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
+            anyhow!(
+                "{} does not answer like a relay (status {status})",
+                self.base
+            )
+        })?;
         if !(200..300).contains(&status) {
-            let hint = answer["hint"].as_str().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let hint = answer["hint"]
+                .as_str()
+                .map(|hint| format!("; {hint}"))
+                .unwrap_or_default();
             bail!("{}{hint}", text(&answer["error"]));
         }
         Ok(answer)
@@ -75,7 +104,11 @@ impl Client {
 /// Where a listener can be reached from its own machine.
 pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
-        listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        listen.set_ip(if listen.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
     }
     listen
 }

@@ -28,18 +28,28 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
     }
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({ "problems": problems })).context("failed to print")?;
+        writeln!(out, "{}", serde_json::json!({ "problems": problems }))
+            .context("failed to print")?;
     } else {
         print(&mut out, path, &problems).context("failed to print")?;
     }
-    let errors = problems.iter().any(|problem| problem.severity == Severity::Error);
-    if errors { Err(Failure::Usage(None)) } else { Ok(()) }
+    let errors = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    if errors {
+        Err(Failure::Usage(None))
+    } else {
+        Ok(())
+    }
 }
 
 fn print(out: &mut dyn Write, path: &Path, problems: &[Problem]) -> std::io::Result<()> {
     let paint = paint::stdout();
     config::draw(out, problems, paint.is_on())?;
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let errors = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .count();
     let warnings = problems.len() - errors;
     let said = match (errors, warnings) {
         (0, 0) => paint.green("fine"),
@@ -59,7 +69,11 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 /// The same, with what is to be said about it.
 pub(super) fn load_with_warnings(path: &Path) -> Result<Loaded, Failure> {
     config::load(path, &config::environment(), &sets).map_err(|problems| {
-        let drawn = config::draw(&mut std::io::stderr().lock(), &problems, paint::stderr().is_on());
+        let drawn = config::draw(
+            &mut std::io::stderr().lock(),
+            &problems,
+            paint::stderr().is_on(),
+        );
         Failure::Usage(drawn.err().map(anyhow::Error::new))
     })
 }

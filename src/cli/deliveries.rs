@@ -79,7 +79,10 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
         Command::Show { id, json, address } => show(config, &id, json, &address),
         Command::Redeliver { id, address } => {
             let client = Client::new(config, &address)?;
-            client.post(&format!("/v1/deliveries/{}/redeliver", escape(&id)), &Value::Null)?;
+            client.post(
+                &format!("/v1/deliveries/{}/redeliver", escape(&id)),
+                &Value::Null,
+            )?;
             say(&format!("{id} is on its way again"))
         }
         Command::Cancel { id, address } => {
@@ -94,14 +97,20 @@ fn list_deliveries(config: &Path, list: &List) -> Outcome {
     let (found, more) = collect(&client, list)?;
     let mut out = std::io::stdout().lock();
     if list.json {
-        writeln!(out, "{}", serde_json::json!({ "deliveries": found })).context("failed to print")?;
+        writeln!(out, "{}", serde_json::json!({ "deliveries": found }))
+            .context("failed to print")?;
         return Ok(());
     }
     if found.is_empty() {
         return say("no deliveries");
     }
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
-    paint::table(&mut out, &["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"], &rows).context("failed to print")?;
+    paint::table(
+        &mut out,
+        &["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"],
+        &rows,
+    )
+    .context("failed to print")?;
     if more {
         writeln!(out, "there are more; `--limit` shows them").context("failed to print")?;
     }
@@ -114,7 +123,10 @@ fn collect(client: &Client, list: &List) -> Result<(Vec<Value>, bool), Failure> 
     let mut cursor: Option<String> = None;
     let wanted = list.limit as usize;
     loop {
-        let mut page = client.get(&format!("/v1/deliveries?{}", query(list, wanted - found.len(), cursor.as_deref())))?;
+        let mut page = client.get(&format!(
+            "/v1/deliveries?{}",
+            query(list, wanted - found.len(), cursor.as_deref())
+        ))?;
         if let Value::Array(deliveries) = page["deliveries"].take() {
             found.extend(deliveries);
         }
@@ -147,7 +159,9 @@ fn query(list: &List, limit: usize, cursor: Option<&str>) -> String {
 }
 
 fn row(delivery: &Value) -> Vec<String> {
-    let why = delivery["last_error"].as_str().or(delivery["reason"].as_str().filter(|reason| *reason != "accepted"));
+    let why = delivery["last_error"].as_str().or(delivery["reason"]
+        .as_str()
+        .filter(|reason| *reason != "accepted"));
     vec![
         text(&delivery["id"]),
         text(&delivery["state"]),
@@ -171,24 +185,41 @@ fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
 
 fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
     let paint = paint::stdout();
-    writeln!(out, "{}  {}", paint.bold(&text(&delivery["id"])), text(&delivery["state"]))?;
-    for name in ["summary", "source", "route", "received", "settled", "next_try", "template", "fallback"] {
+    writeln!(
+        out,
+        "{}  {}",
+        paint.bold(&text(&delivery["id"])),
+        text(&delivery["state"])
+    )?;
+    for name in [
+        "summary", "source", "route", "received", "settled", "next_try", "template", "fallback",
+    ] {
         if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
             writeln!(out, "  {name:<9} {}", tame(value))?;
         }
     }
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let times = match attempt["count"].as_u64() {
-            Some(count) if count > 1 => format!(" ({count} times since {})", text(&attempt["first"])),
+            Some(count) if count > 1 => {
+                format!(" ({count} times since {})", text(&attempt["first"]))
+            }
             _ => String::new(),
         };
         let (last, took) = (text(&attempt["last"]), text(&attempt["duration_ms"]));
-        writeln!(out, "  {last}  {}{times}, {took} ms", tame(&text(&attempt["verdict"])))?;
+        writeln!(
+            out,
+            "  {last}  {}{times}, {took} ms",
+            tame(&text(&attempt["verdict"]))
+        )?;
     }
     for (name, title) in [("answer", "the last answer"), ("sent", "the body as sent")] {
         if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
             writeln!(out, "{}", paint.dim(&format!("--- {title}")))?;
-            writeln!(out, "{}", value.lines().map(tame).collect::<Vec<_>>().join("\n"))?;
+            writeln!(
+                out,
+                "{}",
+                value.lines().map(tame).collect::<Vec<_>>().join("\n")
+            )?;
         }
     }
     Ok(())

@@ -55,16 +55,26 @@ pub(super) enum Command {
 pub(super) fn run(config: &Path, command: Command) -> Outcome {
     match command {
         Command::List { json, address } => list(&Client::new(config, &address)?, json),
-        Command::Hold { name, reason, address } => {
+        Command::Hold {
+            name,
+            reason,
+            address,
+        } => {
             let options = reason.map_or(json!({}), |reason| json!({ "reason": reason }));
             Client::new(config, &address)?.post(&path(&name, "hold"), &options)?;
-            say(&format!("{name} is held; `gogs-relay destinations resume {name}` goes on"))
+            say(&format!(
+                "{name} is held; `gogs-relay destinations resume {name}` goes on"
+            ))
         }
         Command::Resume { name, address } => {
             Client::new(config, &address)?.post(&path(&name, "resume"), &Value::Null)?;
             say(&format!("{name} goes on"))
         }
-        Command::Discard { name, expect, address } => discard(&Client::new(config, &address)?, &name, expect),
+        Command::Discard {
+            name,
+            expect,
+            address,
+        } => discard(&Client::new(config, &address)?, &name, expect),
         Command::Test { name, address } => test(&Client::new(config, &address)?, &name),
     }
 }
@@ -81,17 +91,27 @@ fn list(client: &Client, json: bool) -> Outcome {
         writeln!(out, "{answer}").context("failed to print")?;
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = answer["destinations"].as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<Vec<String>> = answer["destinations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(row)
+        .collect();
     if rows.is_empty() {
         return say("no destinations");
     }
-    let header = ["NAME", "KIND", "STATE", "WAITING", "DEAD", "NEXT TRY", "WHY"];
+    let header = [
+        "NAME", "KIND", "STATE", "WAITING", "DEAD", "NEXT TRY", "WHY",
+    ];
     paint::table(&mut out, &header, &rows).context("failed to print")?;
     Ok(())
 }
 
 fn row(lane: &Value) -> Vec<String> {
-    let why = lane["reason"].as_str().or(lane["last_error"].as_str()).unwrap_or("");
+    let why = lane["reason"]
+        .as_str()
+        .or(lane["last_error"].as_str())
+        .unwrap_or("");
     vec![
         text(&lane["name"]),
         text(&lane["kind"]),
@@ -118,19 +138,27 @@ fn discard(client: &Client, name: &str, expect: Option<u64>) -> Outcome {
         }
     };
     let done = client.post(&path(name, "discard"), &json!({ "expect": expect }))?;
-    say(&format!("cancelled {} deliveries to {name}", text(&done["discarded"])))
+    say(&format!(
+        "cancelled {} deliveries to {name}",
+        text(&done["discarded"])
+    ))
 }
 
 #[expect(clippy::print_stdout, reason = "a question to a person")]
 fn confirm(name: &str, count: u64) -> Outcome {
     if !std::io::stdin().is_terminal() {
-        let advice = anyhow!("{count} deliveries wait for {name}; repeat with `--expect {count}` to cancel them");
+        let advice = anyhow!(
+            "{count} deliveries wait for {name}; repeat with `--expect {count}` to cancel them"
+        );
         return Err(Failure::Usage(Some(advice)));
     }
     print!("Cancel {count} deliveries to {name}? They will not be sent. [y/N] ");
     std::io::stdout().flush().context("failed to print")?;
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("failed to read the answer")?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("failed to read the answer")?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(anyhow!("nothing was cancelled").into()),
@@ -141,7 +169,10 @@ fn test(client: &Client, name: &str) -> Outcome {
     let answer = client.post(&path(name, "test"), &Value::Null)?;
     let verdict = tame(&text(&answer["verdict"]));
     if answer["delivered"] == json!(true) {
-        return say(&format!("{} {verdict}", paint::stdout().green("delivered:")));
+        return say(&format!(
+            "{} {verdict}",
+            paint::stdout().green("delivered:")
+        ));
     }
     Err(anyhow!("not delivered: {verdict}").into())
 }

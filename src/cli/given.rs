@@ -34,9 +34,16 @@ impl Given {
             None => guess(&body)?.to_owned(),
         };
         let source = match &self.source {
-            Some(name) if !config.sources.contains_key(name.as_str()) => bail!("no source {name:?} in relay.yaml"),
+            Some(name) if !config.sources.contains_key(name.as_str()) => {
+                bail!("no source {name:?} in relay.yaml")
+            }
             Some(name) => name.as_str().into(),
-            None => config.sources.keys().next().cloned().unwrap_or_else(|| "gogs".into()),
+            None => config
+                .sources
+                .keys()
+                .next()
+                .cloned()
+                .unwrap_or_else(|| "gogs".into()),
         };
         Ok(Event {
             source,
@@ -52,10 +59,14 @@ impl Given {
 pub(super) fn read(file: &Path) -> anyhow::Result<Bytes> {
     if file == Path::new("-") {
         let mut body = Vec::new();
-        std::io::stdin().read_to_end(&mut body).context("failed to read standard input")?;
+        std::io::stdin()
+            .read_to_end(&mut body)
+            .context("failed to read standard input")?;
         return Ok(body.into());
     }
-    Ok(std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?.into())
+    Ok(std::fs::read(file)
+        .with_context(|| format!("failed to read {}", file.display()))?
+        .into())
 }
 
 /// Which event a payload is, by the members that only it has.
@@ -72,6 +83,7 @@ pub(super) fn guess(body: &[u8]) -> anyhow::Result<&'static str> {
         ("release", "release"),
     ];
     let found = marks.iter().find(|(mark, _)| payload.get(mark).is_some());
-    let (_, event) = found.context("the payload does not show which event it is; say so with --event")?;
+    let (_, event) =
+        found.context("the payload does not show which event it is; say so with --event")?;
     Ok(event)
 }

@@ -42,8 +42,11 @@ fn write(path: &Path, text: &str, force: bool) -> Outcome {
             "{} exists already; `--force` writes over it",
             path.display()
         ))),
-        _ => anyhow::Error::new(error).context(format!("failed to write {}", path.display())).into(),
+        _ => anyhow::Error::new(error)
+            .context(format!("failed to write {}", path.display()))
+            .into(),
     })?;
-    file.write_all(text.as_bytes()).with_context(|| format!("failed to write {}", path.display()))?;
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("failed to write {}", path.display()))?;
     Ok(())
 }

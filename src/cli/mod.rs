@@ -26,7 +26,13 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[command(name = "gogs-relay", version, after_help = EXAMPLES)]
 pub struct Args {
     /// The configuration.
-    #[arg(short, long, global = true, default_value = "relay.yaml", value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        default_value = "relay.yaml",
+        value_name = "FILE"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
@@ -110,13 +116,21 @@ fn run(args: Args) -> Outcome {
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "gogs-relay", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "gogs-relay",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command's failure is told"
+)]
 fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("{} {error:#}", paint::stderr().red("error:"));
     ExitCode::from(code)
@@ -124,7 +138,10 @@ fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
 
 /// The runtime of a command that talks to a relay.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 #[cfg(test)]

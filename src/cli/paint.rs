@@ -10,12 +10,16 @@ pub(super) struct Paint {
 
 /// For standard output.
 pub(super) fn stdout() -> Paint {
-    Paint { on: io::stdout().is_terminal() && wanted() }
+    Paint {
+        on: io::stdout().is_terminal() && wanted(),
+    }
 }
 
 /// For standard error.
 pub(super) fn stderr() -> Paint {
-    Paint { on: io::stderr().is_terminal() && wanted() }
+    Paint {
+        on: io::stderr().is_terminal() && wanted(),
+    }
 }
 
 /// <https://no-color.org>
@@ -49,7 +53,11 @@ impl Paint {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -66,7 +74,10 @@ pub(super) fn table(out: &mut dyn Write, header: &[&str], rows: &[Vec<String>]) 
     }
     let header: Vec<String> = header.iter().map(|cell| (*cell).to_owned()).collect();
     for row in std::iter::once(&header).chain(rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"));
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
@@ -75,5 +86,7 @@ pub(super) fn table(out: &mut dyn Write, header: &[&str], rows: &[Vec<String>]) 
 /// Text of strangers, safe on a terminal: control characters become `�`, so that nothing can
 /// move the cursor or forge a line.
 pub(super) fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -20,22 +20,35 @@ pub(super) struct Args {
     to: String,
 }
 
-#[expect(clippy::print_stderr, reason = "what is not the message goes beside it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "what is not the message goes beside it"
+)]
 pub(super) fn run(config: &Path, args: &Args) -> Outcome {
     let config = check::load(config)?;
     let event = args.given.event(&config, &Clock::system())?;
     let destination = config.destinations.get(args.to.as_str()).ok_or_else(|| {
         let known: Vec<&str> = config.destinations.keys().map(AsRef::as_ref).collect();
-        Failure::Usage(Some(anyhow!("no destination {:?}; there are {}", args.to, known.join(", "))))
+        Failure::Usage(Some(anyhow!(
+            "no destination {:?}; there are {}",
+            args.to,
+            known.join(", ")
+        )))
     })?;
     let (templates, _) = Templates::load(&config.templates);
     match templates.render(&event, EventId(0), destination, Step::Chosen, None) {
         Rendered::Message(message) => {
             if let Some(why) = &message.fallback {
-                eprintln!("{} rendered by {:?} instead: {why}", paint::stderr().yellow("warning:"), message.template);
+                eprintln!(
+                    "{} rendered by {:?} instead: {why}",
+                    paint::stderr().yellow("warning:"),
+                    message.template
+                );
             }
             let mut out = std::io::stdout().lock();
-            out.write_all(&message.body).and_then(|()| out.write_all(b"\n")).context("failed to print")?;
+            out.write_all(&message.body)
+                .and_then(|()| out.write_all(b"\n"))
+                .context("failed to print")?;
             Ok(())
         }
         Rendered::Skip { template, .. } => {

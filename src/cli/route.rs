@@ -24,8 +24,11 @@ pub(super) fn run(config: &Path, args: &Args) -> Outcome {
     let config = check::load(config)?;
     let event = args.given.event(&config, &Clock::system())?;
     let facts = ingest::facts(&event);
-    let router = Router::new(&config.routes, &config.destinations.keys().cloned().collect::<Vec<_>>())
-        .context("a pattern in routes is none")?;
+    let router = Router::new(
+        &config.routes,
+        &config.destinations.keys().cloned().collect::<Vec<_>>(),
+    )
+    .context("a pattern in routes is none")?;
     let explained = router.explain(&event, &facts);
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -36,14 +39,26 @@ pub(super) fn run(config: &Path, args: &Args) -> Outcome {
     for route in &explained {
         writeln!(out, "  {}", line(route)).context("failed to print")?;
     }
-    let to: Vec<String> = router.route(&event, &facts).iter().map(|planned| planned.destination.to_string()).collect();
-    let goes = if to.is_empty() { "nowhere; it would be kept as unrouted".to_owned() } else { to.join(", ") };
+    let to: Vec<String> = router
+        .route(&event, &facts)
+        .iter()
+        .map(|planned| planned.destination.to_string())
+        .collect();
+    let goes = if to.is_empty() {
+        "nowhere; it would be kept as unrouted".to_owned()
+    } else {
+        to.join(", ")
+    };
     writeln!(out, "goes to: {}", paint::stdout().bold(&goes)).context("failed to print")?;
     Ok(())
 }
 
 fn line(route: &Explained) -> String {
     let paint = paint::stdout();
-    let mark = if route.matched { paint.green("matches") } else { paint.dim("passed over") };
+    let mark = if route.matched {
+        paint.green("matches")
+    } else {
+        paint.dim("passed over")
+    };
     format!("{}: {mark}, {}", route.route, paint::tame(&route.why))
 }

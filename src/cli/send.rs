@@ -42,7 +42,9 @@ pub(super) fn run(config: &Path, args: Args) -> Outcome {
     let (event, body) = payload(&args)?;
     let (url, secret) = target(config, args)?;
     let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))
-        .with_context(|| format!("no relay answers at {url}; is it running? `gogs-relay` starts it"))?;
+        .with_context(|| {
+            format!("no relay answers at {url}; is it running? `gogs-relay` starts it")
+        })?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if (200..300).contains(&status) {
         return say(&format!("{status} {answer}"));
@@ -66,7 +68,10 @@ fn payload(args: &Args) -> Result<(String, Bytes), Failure> {
         None => {
             let mut known: Vec<&str> = all.iter().map(|sample| sample.event.as_str()).collect();
             known.dedup();
-            let advice = anyhow!("there is no sample of {event:?}; there are {}", known.join(", "));
+            let advice = anyhow!(
+                "there is no sample of {event:?}; there are {}",
+                known.join(", ")
+            );
             Err(Failure::Usage(Some(advice)))
         }
     }
@@ -82,7 +87,12 @@ fn target(path: &Path, args: Args) -> Result<(String, SecretString), Failure> {
         Some(name) => config.sources.get_key_value(name.as_str()),
         None => config.sources.first_key_value(),
     }
-    .ok_or_else(|| Failure::Usage(Some(anyhow!("there is no such source in {}", path.display()))))?;
+    .ok_or_else(|| {
+        Failure::Usage(Some(anyhow!(
+            "there is no such source in {}",
+            path.display()
+        )))
+    })?;
     let url = args.url.unwrap_or_else(|| hook(&config, name));
     let secret = match args.secret {
         Some(secret) => SecretString::from(secret),
@@ -92,14 +102,26 @@ fn target(path: &Path, args: Args) -> Result<(String, SecretString), Failure> {
 }
 
 fn hook(config: &Config, source: &str) -> String {
-    format!("http://{}/hooks/{source}", super::api::reachable(config.listen))
+    format!(
+        "http://{}/hooks/{source}",
+        super::api::reachable(config.listen)
+    )
 }
 
 /// Posts `body` as Gogs posts it; the answer's status and body. Without a secret the signature is
 /// empty, as Gogs sends it.
-pub(super) async fn deliver(url: &str, secret: &str, event: &str, body: &Bytes) -> anyhow::Result<(u16, Bytes)> {
+pub(super) async fn deliver(
+    url: &str,
+    secret: &str,
+    event: &str,
+    body: &Bytes,
+) -> anyhow::Result<(u16, Bytes)> {
     let id = uuid::Uuid::new_v4().to_string();
-    let signature = if secret.is_empty() { String::new() } else { sign(secret, body)? };
+    let signature = if secret.is_empty() {
+        String::new()
+    } else {
+        sign(secret, body)?
+    };
     let headers = [
         ("user-agent", "GogsServer"),
         ("content-type", "application/json"),
@@ -113,7 +135,8 @@ pub(super) async fn deliver(url: &str, secret: &str, event: &str, body: &Bytes) 
 }
 
 fn sign(secret: &str, body: &[u8]) -> anyhow::Result<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret cannot be a key")?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret cannot be a key")?;
     mac.update(body);
     Ok(hex::encode(mac.finalize().into_bytes()))
 }
@@ -128,11 +151,21 @@ pub(super) async fn request(
     let url = url::Url::parse(url).context("the address is not a URL")?;
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        let value = HeaderValue::from_str(value).with_context(|| format!("the value of {name} is not a header's"))?;
+        let value = HeaderValue::from_str(value)
+            .with_context(|| format!("the value of {name} is not a header's"))?;
         map.insert(HeaderName::from_static(name), value);
     }
-    let request = transport::Request { method, url: &url, headers: map, body, most: transport::COMMAND };
-    match Transport::new(Clock::system()).call(request, PATIENCE).await {
+    let request = transport::Request {
+        method,
+        url: &url,
+        headers: map,
+        body,
+        most: transport::COMMAND,
+    };
+    match Transport::new(Clock::system())
+        .call(request, PATIENCE)
+        .await
+    {
         Ok(answer) => Ok((answer.status, answer.body)),
         Err(transport::Failure::Forbidden) => Err(anyhow!("the address may not be dialled")),
         Err(transport::Failure::Trouble { words, .. }) => Err(anyhow!(words)),

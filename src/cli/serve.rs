@@ -16,7 +16,10 @@ use crate::config::Config;
 
 pub(super) fn run(path: &Path) -> Outcome {
     if !path.exists() {
-        let advice = anyhow!("there is no {}; `gogs-relay init` writes one, `-c` names another", path.display());
+        let advice = anyhow!(
+            "there is no {}; `gogs-relay init` writes one, `-c` names another",
+            path.display()
+        );
         return Err(Failure::Usage(Some(advice)));
     }
     log_to_stderr();
@@ -33,7 +36,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let shutdown = CancellationToken::new();
     let stop = stop_on_signal(shutdown.clone())?;
-    let served = app::run(config, listeners, Clock::system(), shutdown, Box::new(std::io::stdout()));
+    let served = app::run(
+        config,
+        listeners,
+        Clock::system(),
+        shutdown,
+        Box::new(std::io::stdout()),
+    );
     tokio::select! {
         served = served => served,
         () = stop => Err(anyhow!("stopped by a second signal before everything was put away")),
@@ -42,7 +51,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("failed to listen on {address} (`{key}`); is another relay running?"))
+    listener.with_context(|| {
+        format!("failed to listen on {address} (`{key}`); is another relay running?")
+    })
 }
 
 /// The first signal asks for an orderly stop; the future ends with the second.
@@ -63,5 +74,9 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
 /// `RUST_LOG` says how much; `info` when it is silent.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
 }

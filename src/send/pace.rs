@@ -167,7 +167,11 @@ impl Bucket {
 pub fn in_words(destination: &Destination) -> String {
     let window = |window: &Window| format!("{}/{}s", window.count, window.per.as_secs_f64());
     let windows: Vec<String> = windows(destination).iter().map(window).collect();
-    if windows.is_empty() { "unlimited".to_owned() } else { windows.join(", ") }
+    if windows.is_empty() {
+        "unlimited".to_owned()
+    } else {
+        windows.join(", ")
+    }
 }
 
 /// A destination's own windows, or those of its kind: Slack takes a message a second and a short

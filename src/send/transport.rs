@@ -102,7 +102,9 @@ impl Transport {
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
-        let head = self.clock.timeout(limit, self.client.request(prepare(request)?));
+        let head = self
+            .clock
+            .timeout(limit, self.client.request(prepare(request)?));
         let response = match head.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&error)),

@@ -8,7 +8,10 @@ pub fn summary(event: &str, facts: &Facts) -> String {
     let parts = [
         (" ", &facts.action),
         (" on tag ", &facts.tag),
-        (if facts.tag.is_some() { " at " } else { " on " }, &facts.branch),
+        (
+            if facts.tag.is_some() { " at " } else { " on " },
+            &facts.branch,
+        ),
         (" in ", &facts.repo),
         (" by ", &facts.sender),
     ];
@@ -30,11 +33,17 @@ mod tests {
 
     #[test]
     fn a_summary_names_what_there_is_and_nothing_else() {
-        let mut facts = Facts { repo: Some("orbit/lander".into()), ..Facts::default() };
+        let mut facts = Facts {
+            repo: Some("orbit/lander".into()),
+            ..Facts::default()
+        };
         assert_eq!(summary("fork", &facts), "fork in orbit/lander");
         facts.action = Some("closed".into());
         facts.branch = Some("main".into());
         facts.sender = Some("mira".into());
-        assert_eq!(summary("pull_request", &facts), "pull request closed on main in orbit/lander by mira");
+        assert_eq!(
+            summary("pull_request", &facts),
+            "pull request closed on main in orbit/lander by mira"
+        );
     }
 }

@@ -41,7 +41,9 @@ pub fn delivery(delivery: &Delivery, sent: Option<&[u8]>) -> Value {
     view["template"] = delivery.template.clone().into();
     view["fingerprint"] = delivery.fingerprint.clone().into();
     view["fallback"] = delivery.fallback.clone().into();
-    view["sent"] = sent.map(|body| String::from_utf8_lossy(body).into_owned()).into();
+    view["sent"] = sent
+        .map(|body| String::from_utf8_lossy(body).into_owned())
+        .into();
     view
 }
 
@@ -102,7 +104,11 @@ pub fn explained(routes: &[Explained]) -> Value {
 
 fn id(delivery: &Delivery) -> String {
     match &delivery.destination {
-        Some(destination) => DeliveryId { event: delivery.event, destination: destination.clone() }.to_string(),
+        Some(destination) => DeliveryId {
+            event: delivery.event,
+            destination: destination.clone(),
+        }
+        .to_string(),
         None => delivery.event.to_string(),
     }
 }

@@ -38,7 +38,10 @@ fn every_message_comes_from_the_set_itself_and_within_the_services_limits() {
                 assert!(units(&attachment["text"]) <= 4000, "{name}");
                 assert!(!text(&attachment["fallback"]).contains("<http"), "{name}");
                 let color = text(&attachment["color"]);
-                assert!(color.len() == 7 && color.starts_with('#'), "{name}: {color}");
+                assert!(
+                    color.len() == 7 && color.starts_with('#'),
+                    "{name}: {color}"
+                );
             }
         }
         Discord => {
@@ -58,7 +61,17 @@ fn every_message_comes_from_the_set_itself_and_within_the_services_limits() {
 fn no_message_holds_what_only_a_machine_would_write() {
     for_every_message(|name, service, payload, message| {
         let shown = shown(service, message);
-        for blemish in ["0001-01-01", "\n\n", " \n", "\n ", "undefined", "[object]", "&#39;", "&amp;", "&lt;"] {
+        for blemish in [
+            "0001-01-01",
+            "\n\n",
+            " \n",
+            "\n ",
+            "undefined",
+            "[object]",
+            "&#39;",
+            "&amp;",
+            "&lt;",
+        ] {
             assert!(!shown.contains(blemish), "{name}: {blemish:?} in {shown}");
         }
         for count in [" 0 commit", " 1 commits", "null", "Closed #", "Reopened #"] {
@@ -84,11 +97,18 @@ fn every_message_says_who_did_what_where() {
             text(&payload["repository"]["full_name"]).to_owned(),
         ];
         for holder in ["issue", "pull_request"] {
-            said.extend(payload[holder]["number"].as_u64().map(|number| format!("#{number} ")));
+            said.extend(
+                payload[holder]["number"]
+                    .as_u64()
+                    .map(|number| format!("#{number} ")),
+            );
         }
         said.extend(payload["release"]["tag_name"].as_str().map(str::to_owned));
         said.extend(payload["forkee"]["full_name"].as_str().map(str::to_owned));
-        if let Some(reference) = payload["ref"].as_str().filter(|_| !line.contains("It works")) {
+        if let Some(reference) = payload["ref"]
+            .as_str()
+            .filter(|_| !line.contains("It works"))
+        {
             said.push(reference.replace("refs/heads/", ""));
         }
         for part in said {
@@ -104,12 +124,17 @@ fn every_link_leads_to_a_page_of_the_gogs_that_sent_the_event() {
         assert!(!links.is_empty(), "{name}");
         let from = payload.to_string();
         let repo = text(&payload["repository"]["html_url"]);
-        let root = repo.strip_suffix(text(&payload["repository"]["full_name"])).unwrap();
+        let root = repo
+            .strip_suffix(text(&payload["repository"]["full_name"]))
+            .unwrap();
         let sender = text(&payload["sender"]["username"]);
         for link in links {
             let parsed = url::Url::parse(&link);
             assert_eq!(parsed.map(String::from).as_deref(), Ok(&*link), "{name}");
-            assert!(link.is_ascii() && !link.contains(['(', ')', '<', '>', '|', '"']), "{name}: {link}");
+            assert!(
+                link.is_ascii() && !link.contains(['(', ')', '<', '>', '|', '"']),
+                "{name}: {link}"
+            );
             let page = link.strip_prefix(repo).unwrap_or_default();
             let derived = ["/src/", "/issues/", "/pulls/", "/releases"];
             assert!(
@@ -137,7 +162,9 @@ fn nothing_that_somebody_wrote_reaches_a_channel() {
 /// sample, for both services.
 fn for_every_message(check: impl Fn(&str, Service, &Value, &Value)) {
     let recorded = corpus::all();
-    let recorded = recorded.iter().filter_map(|it| Some((it.file.clone(), recorded_event(it)?)));
+    let recorded = recorded
+        .iter()
+        .filter_map(|it| Some((it.file.clone(), recorded_event(it)?)));
     let samples = samples().into_iter().map(|sample| {
         let name = format!("{} {}", sample.event, sample.what);
         (name, event(&sample.event, sample.body))
@@ -159,7 +186,10 @@ fn recorded_event(recorded: &corpus::Recorded) -> Option<Event> {
         let other = ["slack", "discord", "dingtalk"];
         delivered.body.starts_with('{') && !other.iter().any(|kind| hook.contains(kind))
     })?;
-    Some(event(delivered.header("X-Gogs-Event")?, delivered.body.clone().into()))
+    Some(event(
+        delivered.header("X-Gogs-Event")?,
+        delivered.body.clone().into(),
+    ))
 }
 
 fn event(name: &str, body: bytes::Bytes) -> Event {
@@ -242,10 +272,17 @@ fn shown(service: Service, message: &Value) -> String {
         Slack => vec![&message["text"], &message["attachments"][0]["text"]],
         Discord => {
             let embed = &message["embeds"][0];
-            vec![&embed["author"]["name"], &embed["title"], &embed["description"]]
+            vec![
+                &embed["author"]["name"],
+                &embed["title"],
+                &embed["description"],
+            ]
         }
     };
-    let parts: Vec<String> = parts.into_iter().map(|part| visible(service, text(part))).collect();
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|part| visible(service, text(part)))
+        .collect();
     parts.join("\n").trim().to_owned()
 }
 
@@ -277,7 +314,8 @@ fn visible(service: Service, text: &str) -> String {
             let mut characters = shown.chars().peekable();
             let mut plain = String::new();
             while let Some(character) = characters.next() {
-                let escapes = character == '\\' && characters.peek().is_some_and(char::is_ascii_punctuation);
+                let escapes =
+                    character == '\\' && characters.peek().is_some_and(char::is_ascii_punctuation);
                 match character {
                     _ if escapes => plain.extend(characters.next()),
                     '[' | '`' | '\u{200b}' => {}
@@ -293,7 +331,11 @@ fn visible(service: Service, text: &str) -> String {
 fn links(service: Service, message: &Value) -> Vec<String> {
     let mut links = Vec::new();
     for part in strings(message) {
-        let (open, close) = if service == Slack { ("<", "|") } else { ("](", ")") };
+        let (open, close) = if service == Slack {
+            ("<", "|")
+        } else {
+            ("](", ")")
+        };
         for piece in part.split(open).skip(1) {
             let link = piece.split(close).next().unwrap_or_default();
             links.push(link.replace("&amp;", "&"));
@@ -301,6 +343,10 @@ fn links(service: Service, message: &Value) -> Vec<String> {
     }
     let embed = &message["embeds"][0];
     let own = [&embed["url"], &embed["author"]["url"]];
-    links.extend(own.iter().filter_map(|link| link.as_str()).map(str::to_owned));
+    links.extend(
+        own.iter()
+            .filter_map(|link| link.as_str())
+            .map(str::to_owned),
+    );
     links
 }

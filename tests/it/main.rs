@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 mod corpus;
+mod world;
 
 mod cli;
 mod config;

@@ -24,7 +24,10 @@ fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
 /// The part of a file before its unit tests, without comments.
 fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]").next().unwrap();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The files below `folder` whose code names `word`, relative to it.
@@ -43,7 +46,11 @@ fn files_naming(folder: &str, word: &str) -> Vec<String> {
 fn every_file_opens_by_saying_its_one_job() {
     for folder in ["src", "tests", "benches"] {
         for (path, text) in rust_files(folder) {
-            assert!(text.starts_with("//! "), "{} does not open with //!", path.display());
+            assert!(
+                text.starts_with("//! "),
+                "{} does not open with //!",
+                path.display()
+            );
         }
     }
 }
@@ -52,14 +59,28 @@ fn every_file_opens_by_saying_its_one_job() {
 fn files_stay_short_enough_to_read() {
     for (path, text) in rust_files("src") {
         let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
-        assert!(lines <= 400, "{} has {lines} lines before its tests", path.display());
+        assert!(
+            lines <= 400,
+            "{} has {lines} lines before its tests",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn planning_does_no_io_and_knows_nothing_of_sending() {
-    for word in ["crate::send", "crate::ingest", "tokio::", "hyper::", "TcpStream"] {
-        assert_eq!(files_naming("src/plan", word), Vec::<String>::new(), "plan/ names {word}");
+    for word in [
+        "crate::send",
+        "crate::ingest",
+        "tokio::",
+        "hyper::",
+        "TcpStream",
+    ] {
+        assert_eq!(
+            files_naming("src/plan", word),
+            Vec::<String>::new(),
+            "plan/ names {word}"
+        );
     }
 }
 
@@ -72,9 +93,18 @@ fn only_one_file_names_each_of_the_libraries_that_may_be_replaced() {
 
 #[test]
 fn only_the_clock_reads_the_time() {
-    for word in ["SystemTime::now", "Instant::now", "Timestamp::now", "tokio::time::sleep", "tokio::time::timeout"] {
+    for word in [
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "tokio::time::sleep",
+        "tokio::time::timeout",
+    ] {
         let files = files_naming("src", word);
-        assert!(files.iter().all(|file| file == "clock.rs"), "{files:?} name {word}");
+        assert!(
+            files.iter().all(|file| file == "clock.rs"),
+            "{files:?} name {word}"
+        );
     }
 }
 
@@ -82,6 +112,9 @@ fn only_the_clock_reads_the_time() {
 fn only_the_commands_print() {
     for word in ["println!", "print!(", "eprint!("] {
         let files = files_naming("src", word);
-        assert!(files.iter().all(|file| file.starts_with("cli/")), "{files:?} name {word}");
+        assert!(
+            files.iter().all(|file| file.starts_with("cli/")),
+            "{files:?} name {word}"
+        );
     }
 }

@@ -47,7 +47,11 @@ impl Binary {
             let _ = say.send(Err(log));
         });
         match said.recv_timeout(PATIENCE) {
-            Ok(Ok((hooks, admin))) => Binary { child, hooks, admin },
+            Ok(Ok((hooks, admin))) => Binary {
+                child,
+                hooks,
+                admin,
+            },
             Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
             Err(_) => panic!("the relay did not say that it is ready"),
         }
@@ -62,15 +66,29 @@ impl Binary {
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.child.wait().unwrap()
     }
 
     /// The highest resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 }
 
@@ -85,10 +103,13 @@ impl Drop for Binary {
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let mut found = line.match_indices("http://").map(|(at, mark)| {
         let rest = &line[at + mark.len()..];
-        let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         rest[..end].parse().unwrap()
     });
-    line.contains("ready").then(|| (found.next().unwrap(), found.next().unwrap()))
+    line.contains("ready")
+        .then(|| (found.next().unwrap(), found.next().unwrap()))
 }
 
 /// What Gogs puts under `X-Gogs-Signature`.
@@ -115,11 +136,20 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Client { stream: BufReader::new(stream) })
+        Ok(Client {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// Posts a signed push-like delivery; an error when the relay goes away.
-    pub fn deliver(&mut self, source: &str, secret: &str, id: &str, event: &str, body: &str) -> std::io::Result<Answer> {
+    pub fn deliver(
+        &mut self,
+        source: &str,
+        secret: &str,
+        id: &str,
+        event: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let head = format!(
             "POST /hooks/{source} HTTP/1.1\r\nHost: relay\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
              Content-Type: application/json\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: {event}\r\n\
@@ -127,7 +157,9 @@ impl Client {
             body.len(),
             signature(secret, body),
         );
-        self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.stream
+            .get_mut()
+            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         self.answer()
     }
 
@@ -152,6 +184,9 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, body: String::from_utf8(body).map_err(|_| broken())? })
+        Ok(Answer {
+            status,
+            body: String::from_utf8(body).map_err(|_| broken())?,
+        })
     }
 }

@@ -41,14 +41,23 @@ async fn demo(clock: &Clock) -> anyhow::Result<()> {
     let services = Services::start(clock).await?;
     services.fail_a_few();
     let folder = Folder::new()?;
-    let (hooks, admin) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+    let (hooks, admin) = (
+        TcpListener::bind("127.0.0.1:0").await?,
+        TcpListener::bind("127.0.0.1:0").await?,
+    );
     let addresses = (hooks.local_addr()?, admin.local_addr()?);
     let config = services.config(&folder.0)?;
     introduce(addresses.0, &config)?;
 
     let shutdown = CancellationToken::new();
     let listeners = Listeners { hooks, admin };
-    let relay = app::run(config, listeners, clock.clone(), shutdown.clone(), Box::new(std::io::sink()));
+    let relay = app::run(
+        config,
+        listeners,
+        clock.clone(),
+        shutdown.clone(),
+        Box::new(std::io::sink()),
+    );
     let story = async {
         let told = tell(&services, addresses, clock).await;
         shutdown.cancel();
@@ -59,15 +68,28 @@ async fn demo(clock: &Clock) -> anyhow::Result<()> {
 }
 
 /// Sends every event, and shows each message when it arrives.
-async fn tell(services: &Services, (hooks, admin): (SocketAddr, SocketAddr), clock: &Clock) -> anyhow::Result<()> {
+async fn tell(
+    services: &Services,
+    (hooks, admin): (SocketAddr, SocketAddr),
+    clock: &Clock,
+) -> anyhow::Result<()> {
     let events = one_of_each_event();
     let started = clock.elapsed();
     for sample in &events {
-        send::deliver(&format!("http://{hooks}/hooks/gogs"), SECRET, &sample.event, &sample.body).await?;
+        send::deliver(
+            &format!("http://{hooks}/hooks/gogs"),
+            SECRET,
+            &sample.event,
+            &sample.body,
+        )
+        .await?;
     }
     let took = clock.elapsed().saturating_sub(started);
     let count = events.len();
-    say(&format!("{count} deliveries sent as Gogs sends them; all on disk and acknowledged after {} ms\n", took.as_millis()))?;
+    say(&format!(
+        "{count} deliveries sent as Gogs sends them; all on disk and acknowledged after {} ms\n",
+        took.as_millis()
+    ))?;
     let (slack, discord, gogs) = tokio::join!(
         services.slack.show(count, show::slack),
         services.discord.show(count, show::discord),
@@ -106,24 +128,36 @@ impl Services {
         Ok(Services {
             slack: Service {
                 name: "slack",
-                standin: StandIn::start(FakeSlack::default(), clock.clone()).await.context(start)?,
+                standin: StandIn::start(FakeSlack::default(), clock.clone())
+                    .await
+                    .context(start)?,
             },
             discord: Service {
                 name: "discord",
-                standin: StandIn::start(FakeDiscord::default(), clock.clone()).await.context(start)?,
+                standin: StandIn::start(FakeDiscord::default(), clock.clone())
+                    .await
+                    .context(start)?,
             },
             gogs: Service {
                 name: "ci",
-                standin: StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.context(start)?,
+                standin: StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
+                    .await
+                    .context(start)?,
             },
         })
     }
 
     /// What a night brings: a rate limit, a server error, a connection that breaks.
     fn fail_a_few(&self) {
-        self.slack.standin.script([Script::status(429).header("retry-after", "1")]);
-        self.discord.standin.script([Script::status(502), Script::status(503)]);
-        self.gogs.standin.script([Script::status(0).ending(Ending::Closes)]);
+        self.slack
+            .standin
+            .script([Script::status(429).header("retry-after", "1")]);
+        self.discord
+            .standin
+            .script([Script::status(502), Script::status(503)]);
+        self.gogs
+            .standin
+            .script([Script::status(0).ending(Ending::Closes)]);
     }
 
     fn config(&self, folder: &Path) -> anyhow::Result<Config> {
@@ -137,7 +171,8 @@ impl Services {
             gogs = self.gogs.standin.url(),
         );
         let path = folder.join("relay.yaml");
-        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+        std::fs::write(&path, text)
+            .with_context(|| format!("failed to write {}", path.display()))?;
         check::load(&path).map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
     }
 }
@@ -154,7 +189,11 @@ impl Service {
             for request in &received[seen..] {
                 let well = (200..300).contains(&request.status);
                 accepted += usize::from(well);
-                let line = if well { message(&request.body) } else { show::failure(request) };
+                let line = if well {
+                    message(&request.body)
+                } else {
+                    show::failure(request)
+                };
                 say(&show::bubble(self.name, &line))?;
             }
             seen = received.len();
@@ -165,26 +204,48 @@ impl Service {
 
 fn introduce(hooks: SocketAddr, config: &Config) -> anyhow::Result<()> {
     let paint = paint::stdout();
-    let names: Vec<String> = config.destinations.keys().map(|name| paint.bold(name)).collect();
-    say(&format!("A relay takes deliveries at http://{hooks}/hooks/gogs and brings them to {}.", names.join(", ")))?;
-    say("The three services are stand-ins; they fail a few times on purpose, and count what the real ones would refuse.\n")
+    let names: Vec<String> = config
+        .destinations
+        .keys()
+        .map(|name| paint.bold(name))
+        .collect();
+    say(&format!(
+        "A relay takes deliveries at http://{hooks}/hooks/gogs and brings them to {}.",
+        names.join(", ")
+    ))?;
+    say(
+        "The three services are stand-ins; they fail a few times on purpose, and count what the real ones would refuse.\n",
+    )
 }
 
 async fn conclude(services: &Services, admin: SocketAddr) -> anyhow::Result<()> {
     let mut violations = Vec::new();
     for service in [&services.slack, &services.discord, &services.gogs] {
-        violations.extend(service.standin.violations().into_iter().map(|wrong| format!("{}: {wrong}", service.name)));
+        violations.extend(
+            service
+                .standin
+                .violations()
+                .into_iter()
+                .map(|wrong| format!("{}: {wrong}", service.name)),
+        );
     }
     let url = format!("http://{admin}/v1/deliveries?state=delivered&limit=500");
     let (_, answer) = send::request(Method::GET, &url, &[], bytes::Bytes::new()).await?;
     let answer: serde_json::Value = serde_json::from_slice(&answer)?;
     let delivered = answer["deliveries"].as_array().map_or(0, Vec::len);
     if !violations.is_empty() {
-        bail!("the stand-ins would have refused:\n{}", violations.join("\n"));
+        bail!(
+            "the stand-ins would have refused:\n{}",
+            violations.join("\n")
+        );
     }
-    say(&format!("\n{delivered} deliveries made, in order for each destination; what failed was sent again. Next:"))?;
+    say(&format!(
+        "\n{delivered} deliveries made, in order for each destination; what failed was sent again. Next:"
+    ))?;
     say("  gogs-relay init     writes a relay.yaml of your own")?;
-    say("  gogs-relay          runs it; then point a Gogs at it, or try `gogs-relay send --event push`")
+    say(
+        "  gogs-relay          runs it; then point a Gogs at it, or try `gogs-relay send --event push`",
+    )
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
@@ -196,7 +257,8 @@ struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new() -> anyhow::Result<Folder> {
-        let path = std::env::temp_dir().join(format!("gogs-relay-demo-{}", uuid::Uuid::new_v4().simple()));
+        let path =
+            std::env::temp_dir().join(format!("gogs-relay-demo-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&path).with_context(|| format!("failed to make {}", path.display()))?;
         Ok(Folder(path))
     }

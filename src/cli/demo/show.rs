@@ -8,7 +8,11 @@ use crate::standin::Received;
 /// A message under the name of where it arrived.
 pub(super) fn bubble(name: &str, message: &str) -> String {
     let label = paint::stdout().dim(&format!("{name:>8} │ "));
-    message.lines().map(|line| format!("{label}{line}")).collect::<Vec<_>>().join("\n")
+    message
+        .lines()
+        .map(|line| format!("{label}{line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A send that was answered badly on purpose.
@@ -30,7 +34,11 @@ pub(super) fn slack(body: &[u8]) -> String {
             lines.push(slack_text(&attachment[part]));
         }
         for field in attachment["fields"].as_array().into_iter().flatten() {
-            lines.push(format!("{}: {}", slack_text(&field["title"]), slack_text(&field["value"])));
+            lines.push(format!(
+                "{}: {}",
+                slack_text(&field["title"]),
+                slack_text(&field["value"])
+            ));
         }
     }
     joined(&lines)
@@ -41,13 +49,18 @@ fn slack_text(text: &Value) -> String {
     let mut rest = text.as_str().unwrap_or("");
     let mut shown = String::new();
     while let Some((before, after)) = rest.split_once('<') {
-        let Some((link, behind)) = after.split_once('>') else { break };
+        let Some((link, behind)) = after.split_once('>') else {
+            break;
+        };
         shown.push_str(before);
         shown.push_str(link.split_once('|').map_or(link, |(_, label)| label));
         rest = behind;
     }
     shown.push_str(rest);
-    shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    shown
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
 }
 
 /// Discord's `content` and its embeds.
@@ -59,7 +72,11 @@ pub(super) fn discord(body: &[u8]) -> String {
         lines.push(discord_text(&embed["title"]));
         lines.push(discord_text(&embed["description"]));
         for field in embed["fields"].as_array().into_iter().flatten() {
-            lines.push(format!("{}: {}", discord_text(&field["name"]), discord_text(&field["value"])));
+            lines.push(format!(
+                "{}: {}",
+                discord_text(&field["name"]),
+                discord_text(&field["value"])
+            ));
         }
     }
     joined(&lines)
@@ -87,11 +104,18 @@ pub(super) fn gogs(body: &[u8]) -> String {
     let payload: Value = serde_json::from_slice(body).unwrap_or_default();
     let members = payload.as_object().map_or(0, serde_json::Map::len);
     let repo = payload["repository"]["full_name"].as_str().unwrap_or("");
-    format!("{} bytes of Gogs' own JSON about {}, {members} members, signed again", body.len(), tame(repo))
+    format!(
+        "{} bytes of Gogs' own JSON about {}, {members} members, signed again",
+        body.len(),
+        tame(repo)
+    )
 }
 
 fn joined(lines: &[String]) -> String {
-    let lines: Vec<String> =
-        lines.iter().filter(|line| !line.is_empty()).flat_map(|text| text.lines().map(tame)).collect();
+    let lines: Vec<String> = lines
+        .iter()
+        .filter(|line| !line.is_empty())
+        .flat_map(|text| text.lines().map(tame))
+        .collect();
     lines.join("\n")
 }
