@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 mod corpus;
+mod relay;
 mod world;
 
 mod cli;

@@ -57,8 +57,8 @@ impl Binary {
         }
     }
 
-    /// `kill -9`.
-    pub fn kill(mut self) {
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -117,6 +117,18 @@ pub fn signature(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     hex::encode(mac.finalize().into_bytes())
+}
+
+/// Posts with these headers and this body, and nothing else.
+pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], body: &str) -> Answer {
+    let mut request = format!("POST {path} HTTP/1.1\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let mut client = Client::connect(address).unwrap();
+    client.stream.get_mut().write_all(&[request.as_bytes(), body.as_bytes()].concat()).unwrap();
+    client.answer().unwrap()
 }
 
 /// One keep-alive connection that speaks as Gogs does.
