@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::Reason;
-use gogs_relay::send::transport::{ANSWER, Answer, Failure, Transport};
+use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
 use gogs_relay::send::verdict::{Judgement, Slowdown, Verdict};
 use gogs_relay::send::{discord, gogs, slack};
 use gogs_relay::standin::{Ending, FakeGogs, Script, StandIn};
+use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -295,9 +296,14 @@ fn discord_urls_are_sent_to_version_ten_with_wait_and_thread() {
 
 async fn post(url: &str, limit: Duration) -> Result<Answer, Failure> {
     let url = url::Url::parse(url).unwrap();
-    Transport::new(Clock::system())
-        .post(&url, HeaderMap::new(), "{}".into(), limit)
-        .await
+    let request = Request {
+        method: Method::POST,
+        url: &url,
+        headers: HeaderMap::new(),
+        body: "{}".into(),
+        most: ANSWER,
+    };
+    Transport::new(Clock::system()).call(request, limit).await
 }
 
 const PATIENT: Duration = Duration::from_secs(30);
