@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 mod corpus;
+mod world;
 
+mod attempts;
 mod cli;
 mod config;
 mod hostile;

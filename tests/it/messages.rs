@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gogs_relay::clock::Timestamp;
-use gogs_relay::destination::{
-    Destination, Discord, Kind, Order, RetryPolicy, SecretUrl, Slack,
-};
+use gogs_relay::destination::{Destination, Discord, Kind, Order, RetryPolicy, SecretUrl, Slack};
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Message, Rendered, Step, Templates};
 use serde_json::{Value, json};
@@ -79,7 +77,12 @@ pub fn message(templates: &Templates, event: &Event, destination: &Destination) 
     match templates.render(event, EventId(1), destination, Step::Chosen, None) {
         Rendered::Message(message) => {
             let (step, fallback) = (message.step, message.fallback.as_deref());
-            assert_eq!((step, fallback), (Step::Chosen, None), "{}", message.template);
+            assert_eq!(
+                (step, fallback),
+                (Step::Chosen, None),
+                "{}",
+                message.template
+            );
             message
         }
         other => panic!("no message: {other:?}"),
@@ -88,7 +91,13 @@ pub fn message(templates: &Templates, event: &Event, destination: &Destination) 
 
 /// The payload as a hook of type Gogs got it.
 fn payload(recorded: &Recorded) -> Option<&[u8]> {
-    let names = ["gogs.json", "gogs-nosecret.json", "org-gogs.json", "repo-gogs.json", "gogs-query.json"];
+    let names = [
+        "gogs.json",
+        "gogs-nosecret.json",
+        "org-gogs.json",
+        "repo-gogs.json",
+        "gogs-query.json",
+    ];
     let found = names.iter().find_map(|name| recorded.deliveries.get(*name));
     found.map(|delivered| delivered.body.as_bytes())
 }
@@ -103,14 +112,20 @@ fn settings_of(body: &Value) -> Kind {
         Some(embeds) => Kind::Discord(Discord {
             username: text("username"),
             avatar_url: text("avatar_url"),
-            color: embeds[0]["color"].as_u64().filter(|c| *c > 0).map(|c| format!("#{c:06x}")),
+            color: embeds[0]["color"]
+                .as_u64()
+                .filter(|c| *c > 0)
+                .map(|c| format!("#{c:06x}")),
             ..discord()
         }),
         None => Kind::Slack(Slack {
             channel: text("channel"),
             username: text("username"),
             icon_url: text("icon_url"),
-            color: body["attachments"][0]["color"].as_str().filter(|c| !c.is_empty()).map(str::to_owned),
+            color: body["attachments"][0]["color"]
+                .as_str()
+                .filter(|c| !c.is_empty())
+                .map(str::to_owned),
             ..slack()
         }),
     }
@@ -122,12 +137,16 @@ fn classic_sends_what_gogs_sends() {
     let (mut all, mut equal, mut excepted) = (0, 0, 0);
     let mut wrong = Vec::new();
     for recorded in corpus::all() {
-        let Some(payload) = payload(&recorded) else { continue };
+        let Some(payload) = payload(&recorded) else {
+            continue;
+        };
         for (hook, delivered) in &recorded.deliveries {
             if !hook.contains("slack") && !hook.contains("discord") {
                 continue;
             }
-            let Ok(theirs) = serde_json::from_str::<Value>(&delivered.body) else { continue };
+            let Ok(theirs) = serde_json::from_str::<Value>(&delivered.body) else {
+                continue;
+            };
             let destination = destination(settings_of(&theirs), "classic");
             let event = event(&recorded.event, payload);
             let message = message(&templates, &event, &destination);
@@ -137,12 +156,20 @@ fn classic_sends_what_gogs_sends() {
             compare(&theirs, &ours, "", &mut differences);
             match differences.is_empty() {
                 true => equal += 1,
-                false => wrong.push(format!("{} {hook}\n  {}", recorded.file, differences.join("\n  "))),
+                false => wrong.push(format!(
+                    "{} {hook}\n  {}",
+                    recorded.file,
+                    differences.join("\n  ")
+                )),
             }
         }
     }
-    println!("classic: {equal} of {all} bodies equal Gogs' own, {excepted} differ by the listed exceptions");
-    for wrong in wrong.iter() { println!("{wrong}"); }
+    println!(
+        "classic: {equal} of {all} bodies equal Gogs' own, {excepted} differ by the listed exceptions"
+    );
+    for wrong in wrong.iter() {
+        println!("{wrong}");
+    }
     assert!(wrong.is_empty());
     excepted += 0;
 }
@@ -154,7 +181,9 @@ fn compare(theirs: &Value, ours: &Value, path: &str, differences: &mut Vec<Strin
             names.sort();
             names.dedup();
             for name in names {
-                let at = |it: &serde_json::Map<String, Value>| it.get(name).cloned().unwrap_or(json!({"absent": true}));
+                let at = |it: &serde_json::Map<String, Value>| {
+                    it.get(name).cloned().unwrap_or(json!({"absent": true}))
+                };
                 compare(&at(one), &at(other), &format!("{path}.{name}"), differences);
             }
         }
@@ -166,7 +195,11 @@ fn compare(theirs: &Value, ours: &Value, path: &str, differences: &mut Vec<Strin
         (one, other) if one == other => {}
         (one, other) => {
             let cut = |v: &Value| v.to_string().chars().take(300).collect::<String>();
-            differences.push(format!("{path}:\n    theirs {}\n    ours   {}", cut(one), cut(other)));
+            differences.push(format!(
+                "{path}:\n    theirs {}\n    ours   {}",
+                cut(one),
+                cut(other)
+            ));
         }
     }
 }
@@ -175,9 +208,15 @@ fn compare(theirs: &Value, ours: &Value, path: &str, differences: &mut Vec<Strin
 fn every_recorded_event_gets_a_message_of_the_default_set() {
     let templates = built_in();
     for recorded in corpus::all() {
-        let Some(payload) = payload(&recorded) else { continue };
+        let Some(payload) = payload(&recorded) else {
+            continue;
+        };
         let event = event(&recorded.event, payload);
-        for kind in [Kind::Slack(slack()), Kind::Discord(discord()), Kind::Console] {
+        for kind in [
+            Kind::Slack(slack()),
+            Kind::Discord(discord()),
+            Kind::Console,
+        ] {
             let message = message(&templates, &event, &destination(kind, "default"));
             assert!(!message.body.is_empty());
         }
