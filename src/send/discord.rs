@@ -66,6 +66,7 @@ pub fn judge(answer: &Answer, now: Timestamp) -> Judgement {
         400 | 413 => bad_request(error, said),
         401 | 403 => refused(code, said),
         404 | 410 => gone(code, said),
+        200..=299 => Judgement::new(Verdict::Delivered, took(answer, said)),
         _ => verdict::by_status("Discord", answer, now).unwrap_or_else(|| {
             let verdict = Verdict::Retry {
                 reason: Reason::ClientError,
@@ -76,6 +77,15 @@ pub fn judge(answer: &Answer, now: Timestamp) -> Judgement {
     };
     judgement.slowdown = judgement.slowdown.or_else(|| used_up(answer));
     judgement
+}
+
+/// Keeps the message's id, which alone can find the message again.
+fn took(answer: &Answer, said: String) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match body.get("id").and_then(Value::as_str) {
+        Some(id) if is_word(id) => format!("{said}: message {id}"),
+        _ => said,
+    }
 }
 
 #[derive(Deserialize)]

@@ -13,8 +13,9 @@ use crate::event::Event;
 use crate::send::transport::Answer;
 use crate::send::verdict::{self, Judgement, Verdict};
 
-/// The body for a JSON text, in the destination's content type, and all headers but the delivery
-/// id's. `X-Gogs-Signature` is over the JSON text, and empty without a secret, as Gogs has it;
+/// The body for a JSON text, in the destination's content type, and its headers.
+///
+/// `X-Gogs-Signature` is over the JSON text, and empty without a secret, as Gogs has it;
 /// `X-Hub-Signature-256` is over the raw body.
 pub fn request(destination: &Gogs, event: &Event, json: &Bytes) -> (HeaderMap, Bytes) {
     let (content_type, body) = match destination.content_type {

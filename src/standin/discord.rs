@@ -167,8 +167,33 @@ fn check_message(message: &Map<String, Value>, refuse: Refuse<'_>) {
 }
 
 fn check_embed(path: &str, embed: &Value, refuse: Refuse<'_>) {
+    check_texts(path, embed, refuse);
+    let mut refuse = |pointer: &str, code| refuse(&format!("{path}{}", dotted(pointer)), code);
+    let present = |pointer: &str| embed.pointer(pointer).filter(|value| !value.is_null());
+    for pointer in [
+        "/url",
+        "/author/url",
+        "/author/icon_url",
+        "/footer/icon_url",
+        "/image/url",
+    ] {
+        if present(pointer).is_some_and(|url| !is_web(url)) {
+            refuse(pointer, "URL_TYPE_INVALID_URL");
+        }
+    }
+    let too_large = |colour: &Value| colour.as_u64().is_none_or(|colour| colour > 0xff_ffff);
+    if present("/color").is_some_and(too_large) {
+        refuse("/color", "NUMBER_TYPE_MAX");
+    }
+    let is_time = |text: &str| text.parse::<jiff::Timestamp>().is_ok();
+    if present("/timestamp").is_some_and(|time| !time.as_str().is_some_and(is_time)) {
+        refuse("/timestamp", "DATE_TIME_TYPE_PARSE");
+    }
+}
+
+fn check_texts(path: &str, embed: &Value, refuse: Refuse<'_>) {
     let mut text = |pointer: &str, most: usize, required: bool| {
-        let name = format!("{path}{}", pointer.replace('/', "."));
+        let name = format!("{path}{}", dotted(pointer));
         match embed.pointer(pointer) {
             None | Some(Value::Null) if !required => {}
             Some(Value::String(text)) if units(text) > most => {
@@ -181,18 +206,11 @@ fn check_embed(path: &str, embed: &Value, refuse: Refuse<'_>) {
             _ => refuse(&name, "STRING_TYPE_CONVERT"),
         }
     };
+    let has = |name: &str| embed.get(name).is_some_and(Value::is_object);
     text("/title", 256, false);
     text("/description", 4096, false);
-    text(
-        "/footer/text",
-        2048,
-        embed.get("footer").is_some_and(Value::is_object),
-    );
-    text(
-        "/author/name",
-        256,
-        embed.get("author").is_some_and(Value::is_object),
-    );
+    text("/footer/text", 2048, has("footer"));
+    text("/author/name", 256, has("author"));
     let fields = embed.get("fields").and_then(Value::as_array);
     let fields = fields.map_or(0, Vec::len);
     for index in 0..fields {
@@ -202,33 +220,10 @@ fn check_embed(path: &str, embed: &Value, refuse: Refuse<'_>) {
     if fields > 25 {
         refuse(&format!("{path}.fields"), "BASE_TYPE_MAX_LENGTH");
     }
-    for pointer in [
-        "/url",
-        "/author/url",
-        "/author/icon_url",
-        "/footer/icon_url",
-        "/image/url",
-    ] {
-        if embed
-            .pointer(pointer)
-            .is_some_and(|url| !url.is_null() && !is_web(url))
-        {
-            let name = format!("{path}{}", pointer.replace('/', "."));
-            refuse(&name, "URL_TYPE_INVALID_URL");
-        }
-    }
-    let colour = embed.get("color").filter(|colour| !colour.is_null());
-    if colour.is_some_and(|colour| colour.as_u64().is_none_or(|colour| colour > 0xff_ffff)) {
-        refuse(&format!("{path}.color"), "NUMBER_TYPE_MAX");
-    }
-    let time = embed.get("timestamp").filter(|time| !time.is_null());
-    let is_time = |time: &Value| {
-        time.as_str()
-            .is_some_and(|time| time.parse::<jiff::Timestamp>().is_ok())
-    };
-    if time.is_some_and(|time| !is_time(time)) {
-        refuse(&format!("{path}.timestamp"), "DATE_TIME_TYPE_PARSE");
-    }
+}
+
+fn dotted(pointer: &str) -> String {
+    pointer.replace('/', ".")
 }
 
 /// What counts for the 6,000 units of all embeds together.

@@ -6,7 +6,7 @@ use gogs_relay::standin::{FakeGogs, Received, StandIn};
 
 use crate::corpus::{self, Delivered, Recorded};
 use crate::relay::TestRelay;
-use crate::world::{Answer, PATIENCE, raw_post};
+use crate::binary::{Answer, PATIENCE, raw_post};
 
 /// Under which the destinations want signatures.
 const OUT: &str = "destination-s3cret";

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gogs_relay::clock::Clock;
 use gogs_relay::standin::{FakeGogs, StandIn};
 
-use crate::world::{Binary, Client, PATIENCE};
+use crate::binary::{Binary, Client, PATIENCE};
 
 const SECRET: &str = "kill-test";
 /// Connections that post at once.

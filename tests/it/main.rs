@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 mod corpus;
+mod binary;
 mod relay;
 mod world;
 
+mod attempts;
 mod cli;
 mod config;
 mod default_messages;

@@ -406,8 +406,8 @@ async fn raw(answer: &'static [u8]) -> String {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio_util::task::TaskTracker::new().spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut asked = [0; 1024];
-        stream.read(&mut asked).await.unwrap();
+        let mut asked = [0; 1];
+        stream.read_exact(&mut asked).await.unwrap();
         stream.write_all(answer).await.unwrap();
     });
     url

@@ -1,204 +1,318 @@
-//! The real binary in a folder of its own, and a client that posts to it as Gogs does.
+//! A small world for lanes: a real queue on disk, stand-ins on loopback, and a clock that only
+//! the test moves. A step of the clock follows a state that was seen, never a sleep.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use gogs_relay::clock::{Clock, Hand, Timestamp};
+use gogs_relay::delivery::{DeliveryId, Reason, State};
+use gogs_relay::destination::{
+    ContentType, Destination, Discord, Gogs, Kind, Order, RetryPolicy, SecretUrl, Slack,
+};
+use gogs_relay::event::{Event, EventId, Facts};
+use gogs_relay::plan::Templates;
+use gogs_relay::queue::{
+    Appended, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery, Queue, Redelivery,
+    Repeats,
+};
+use gogs_relay::send::lanes::{Lanes, LanesParts, Settings, lane_spec};
+use gogs_relay::send::transport::Transport;
+use gogs_relay::standin::StandIn;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// Nothing in a test takes longer; when it does, the test fails and says for what it waited.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const SECRET: &str = "receiver-s3cret";
+pub(crate) const START: &str = "2026-11-21T08:00:00Z";
 
-/// A running relay, killed when dropped.
-pub struct Binary {
-    child: Child,
-    pub hooks: SocketAddr,
-    pub admin: SocketAddr,
+/// Seconds since the clock was made.
+pub(crate) fn s(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
 }
 
-impl Binary {
-    /// Starts `gogs-relay -c <folder>/relay.yaml`, whose listeners have port 0, and waits until
-    /// it says where it listens.
-    pub fn start(folder: &Path) -> Binary {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
-            .arg("-c")
-            .arg(folder.join("relay.yaml"))
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (say, said) = mpsc::channel();
-        // Reads to the end, so that the relay never waits for its log to be read.
-        std::thread::spawn(move || {
-            let mut log = String::new();
-            for line in stderr.lines().map_while(Result::ok) {
-                log.push_str(&line);
-                log.push('\n');
-                if let Some(addresses) = addresses(&line) {
-                    let _ = say.send(Ok(addresses));
-                }
-            }
-            let _ = say.send(Err(log));
-        });
-        match said.recv_timeout(PATIENCE) {
-            Ok(Ok((hooks, admin))) => Binary {
-                child,
-                hooks,
-                admin,
-            },
-            Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
-            Err(_) => panic!("the relay did not say that it is ready"),
-        }
-    }
-
-    /// `kill -9`, and waits until it is gone.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// SIGTERM, and how it ended.
-    pub fn terminate(mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        self.child.wait().unwrap()
-    }
-
-    /// The highest resident memory so far, in bytes.
-    pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
-    }
-}
-
-impl Drop for Binary {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// `… hooks at http://127.0.0.1:1/hooks/… own API at http://127.0.0.1:2/ …`
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let mut found = line.match_indices("http://").map(|(at, mark)| {
-        let rest = &line[at + mark.len()..];
-        let end = rest
-            .find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        rest[..end].parse().unwrap()
+pub(crate) fn gogs(name: &str, standin: &StandIn) -> Destination {
+    let kind = Kind::Gogs(Gogs {
+        url: SecretUrl::parse(&standin.url()).unwrap(),
+        secret: Some(SECRET.to_owned().into()),
+        content_type: ContentType::Json,
     });
-    line.contains("ready")
-        .then(|| (found.next().unwrap(), found.next().unwrap()))
+    destination(name, kind)
 }
 
-/// What Gogs puts under `X-Gogs-Signature`.
-pub fn signature(secret: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    hex::encode(mac.finalize().into_bytes())
+pub(crate) fn slack(name: &str, standin: &StandIn) -> Destination {
+    let kind = Kind::Slack(Slack {
+        url: SecretUrl::parse(&standin.url()).unwrap(),
+        channel: None,
+        username: None,
+        icon_url: None,
+        color: None,
+    });
+    destination(name, kind)
 }
 
-/// Posts with these headers and this body, and nothing else.
-pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], body: &str) -> Answer {
-    let mut request = format!("POST {path} HTTP/1.1\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+pub(crate) fn discord(name: &str, standin: &StandIn) -> Destination {
+    let kind = Kind::Discord(Discord {
+        url: SecretUrl::parse(&standin.url()).unwrap(),
+        username: None,
+        avatar_url: None,
+        color: None,
+        thread_id: None,
+    });
+    destination(name, kind)
+}
+
+pub(crate) fn destination(name: &str, kind: Kind) -> Destination {
+    Destination {
+        name: name.into(),
+        was: None,
+        kind,
+        templates: "default".into(),
+        order: Order::Strict,
+        pace: None,
+        timeout: s(15.0),
+        retry: RetryPolicy {
+            first: s(1.0),
+            factor: 2.0,
+            max: s(600.0),
+            jitter: 0.2,
+            give_up_after: s(3.0 * 86_400.0),
+        },
     }
-    request.push_str("\r\n");
-    let mut client = Client::connect(address).unwrap();
-    client.stream.get_mut().write_all(&[request.as_bytes(), body.as_bytes()].concat()).unwrap();
-    client.answer().unwrap()
 }
 
-/// One keep-alive connection that speaks as Gogs does.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+/// How a world is made.
+pub(crate) struct Plan {
+    pub(crate) sends: usize,
+    pub(crate) jitter: fn() -> f64,
 }
 
-/// A status and a body.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-}
-
-impl Client {
-    pub fn connect(address: SocketAddr) -> std::io::Result<Client> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Client {
-            stream: BufReader::new(stream),
-        })
-    }
-
-    /// Posts a signed push-like delivery; an error when the relay goes away.
-    pub fn deliver(
-        &mut self,
-        source: &str,
-        secret: &str,
-        id: &str,
-        event: &str,
-        body: &str,
-    ) -> std::io::Result<Answer> {
-        let head = format!(
-            "POST /hooks/{source} HTTP/1.1\r\nHost: relay\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
-             Content-Type: application/json\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: {event}\r\n\
-             X-Gogs-Signature: {}\r\nAccept-Encoding: gzip\r\n\r\n",
-            body.len(),
-            signature(secret, body),
-        );
-        self.stream
-            .get_mut()
-            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> std::io::Result<Answer> {
-        let broken = || std::io::Error::other("not an HTTP answer");
-        let (mut status, mut length) = (0, 0);
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err(broken());
-            }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(rest) = line.strip_prefix("http/1.1 ") {
-                status = rest[..3].parse().map_err(|_| broken())?;
-            }
-            if let Some(rest) = line.strip_prefix("content-length:") {
-                length = rest.trim().parse().map_err(|_| broken())?;
-            }
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            sends: 256,
+            jitter: || 0.0,
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        Ok(Answer {
-            status,
-            body: String::from_utf8(body).map_err(|_| broken())?,
-        })
     }
+}
+
+/// A running queue and its lanes.
+pub(crate) struct World {
+    pub(crate) queue: Queue,
+    pub(crate) clock: Clock,
+    pub(crate) hand: Hand,
+    settings: watch::Sender<Arc<Settings>>,
+    data: Arc<tempfile::TempDir>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl World {
+    pub(crate) fn clock() -> (Clock, Hand) {
+        Clock::stepped(START.parse().unwrap())
+    }
+
+    pub(crate) fn start(time: &(Clock, Hand), destinations: Vec<Destination>) -> World {
+        World::start_as(time, destinations, Plan::default())
+    }
+
+    pub(crate) fn start_as(
+        time: &(Clock, Hand),
+        destinations: Vec<Destination>,
+        plan: Plan,
+    ) -> World {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        World::start_in(data, time, destinations, plan)
+    }
+
+    fn start_in(
+        data: Arc<tempfile::TempDir>,
+        (clock, hand): &(Clock, Hand),
+        destinations: Vec<Destination>,
+        plan: Plan,
+    ) -> World {
+        let keep = Keep {
+            keep: s(365.0 * 86_400.0),
+            at_most: 1_000_000,
+        };
+        let options = Options {
+            data: data.path().to_owned(),
+            history: keep,
+            dead: keep,
+            dedupe: keep,
+            backlog: 1_000_000,
+            free_disk: 0,
+        };
+        let specs: Vec<_> = destinations.iter().map(lane_spec).collect();
+        let queue = Queue::open(options, &specs, clock.clone()).unwrap();
+        let (settings, read_settings) = watch::channel(Arc::new(settings(destinations)));
+        let lanes = Lanes::new(LanesParts {
+            queue: queue.clone(),
+            settings: read_settings,
+            transport: Transport::new(clock.clone()),
+            console: Arc::new(Mutex::new(std::io::sink())),
+            clock: clock.clone(),
+            sends: plan.sends,
+            jitter: plan.jitter,
+        });
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(lanes.run(shutdown.clone(), s(10.0)));
+        World {
+            queue,
+            clock: clock.clone(),
+            hand: hand.clone(),
+            settings,
+            data,
+            shutdown,
+            tasks,
+        }
+    }
+
+    /// Appends an event of its own for these destinations.
+    pub(crate) async fn append(&self, name: &str, body: &str, to: &[&str]) -> EventId {
+        let event = Event {
+            source: "gogs".into(),
+            name: name.into(),
+            delivery_id: uuid::Uuid::new_v4().to_string().into(),
+            received: self.clock.now(),
+            body: body.to_owned().into(),
+        };
+        let deliveries = to.iter().map(|destination| PlannedDelivery {
+            destination: (*destination).into(),
+            route: None,
+        });
+        let planned = Planned {
+            event,
+            facts: Facts::default(),
+            deliveries: deliveries.collect(),
+        };
+        let repeats = Repeats {
+            redelivery: Redelivery::None,
+            same_body: None,
+        };
+        match self.queue.append(planned, repeats).await.unwrap() {
+            Appended::New(id) => id,
+            repeats => panic!("{repeats:?}"),
+        }
+    }
+
+    /// Appends small pushes, told apart by their number.
+    pub(crate) async fn push(&self, numbers: std::ops::Range<u32>, to: &[&str]) -> Vec<EventId> {
+        let mut ids = Vec::new();
+        for number in numbers {
+            ids.push(self.append("push", &body(number), to).await);
+        }
+        ids
+    }
+
+    pub(crate) fn lane(&self, name: &str) -> LaneStatus {
+        let mut lanes = self.queue.lanes().into_iter();
+        lanes.find(|lane| &*lane.destination == name).unwrap()
+    }
+
+    pub(crate) async fn delivery(&self, event: EventId, name: &str) -> Delivery {
+        let id = DeliveryId {
+            event,
+            destination: name.into(),
+        };
+        self.queue.delivery(&id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the delivery has been settled so.
+    pub(crate) async fn settled(&self, event: EventId, name: &str, state: State) -> Delivery {
+        loop {
+            let delivery = self.delivery(event, name).await;
+            if delivery.state == state {
+                return delivery;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the lane looks so.
+    pub(crate) async fn lane_is(&self, name: &str, looks: impl Fn(&LaneStatus) -> bool) {
+        while !looks(&self.lane(name)) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the lane waits to try again `wait` from now, then lets that time pass.
+    pub(crate) async fn step_to_next_try(&self, name: &str, wait: Duration) {
+        let next = self.clock.now().plus(wait);
+        self.lane_is(name, |lane| lane.next_try == Some(next)).await;
+        self.hand.advance(wait);
+    }
+
+    /// Waits until the lane is held for this reason.
+    pub(crate) async fn held(&self, name: &str, reason: Reason) {
+        let is_so = |lane: &LaneStatus| {
+            let held = lane.held.as_ref();
+            held.is_some_and(|held| held.reason == reason)
+        };
+        self.lane_is(name, is_so).await;
+    }
+
+    pub(crate) async fn idle(&self, name: &str) {
+        self.lane_is(name, |lane| lane.waiting == 0).await;
+    }
+
+    /// New settings for attempts, as a reload would bring them; the queue is not told.
+    pub(crate) fn correct(&self, destinations: Vec<Destination>) {
+        self.settings.send_replace(Arc::new(settings(destinations)));
+    }
+
+    /// Asks the lanes to stop, and waits until they have.
+    pub(crate) async fn stop_lanes(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Asks the lanes to stop.
+    pub(crate) fn begin_stop(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+    }
+
+    /// Stops and starts again on the same data, `later` by the wall clock.
+    pub(crate) async fn restart(self, later: Duration, destinations: Vec<Destination>) -> World {
+        self.stop_lanes().await;
+        self.queue.close().await;
+        let now = self.clock.now().plus(later);
+        let time = Clock::stepped(now);
+        World::start_in(self.data.clone(), &time, destinations, Plan::default())
+    }
+
+    /// Every test ends so: nothing is left running.
+    pub(crate) async fn finish(self) {
+        self.stop_lanes().await;
+        self.queue.close().await;
+    }
+}
+
+fn settings(destinations: Vec<Destination>) -> Settings {
+    let by_name = destinations.into_iter().map(|destination| {
+        let name = destination.name.clone();
+        (name, Arc::new(destination))
+    });
+    let (templates, problems) = Templates::load(std::path::Path::new("/nowhere"));
+    assert!(problems.is_empty(), "{problems:?}");
+    Settings {
+        destinations: by_name.collect::<BTreeMap<_, _>>(),
+        templates: Arc::new(templates),
+    }
+}
+
+pub(crate) fn body(number: u32) -> String {
+    format!("{{\n  \"ref\": \"refs/heads/main\",\n  \"before\": \"{number}\"\n}}")
+}
+
+pub(crate) fn time_of(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A test that does not end is a failure.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    let ended = Clock::system().timeout(s(60.0), future).await;
+    ended.expect("the test did not end within a minute")
 }

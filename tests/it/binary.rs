@@ -1,0 +1,204 @@
+//! The real binary in a folder of its own, and a client that posts to it as Gogs does.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Nothing in a test takes longer; when it does, the test fails and says for what it waited.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running relay, killed when dropped.
+pub struct Binary {
+    child: Child,
+    pub hooks: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Binary {
+    /// Starts `gogs-relay -c <folder>/relay.yaml`, whose listeners have port 0, and waits until
+    /// it says where it listens.
+    pub fn start(folder: &Path) -> Binary {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
+            .arg("-c")
+            .arg(folder.join("relay.yaml"))
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (say, said) = mpsc::channel();
+        // Reads to the end, so that the relay never waits for its log to be read.
+        std::thread::spawn(move || {
+            let mut log = String::new();
+            for line in stderr.lines().map_while(Result::ok) {
+                log.push_str(&line);
+                log.push('\n');
+                if let Some(addresses) = addresses(&line) {
+                    let _ = say.send(Ok(addresses));
+                }
+            }
+            let _ = say.send(Err(log));
+        });
+        match said.recv_timeout(PATIENCE) {
+            Ok(Ok((hooks, admin))) => Binary {
+                child,
+                hooks,
+                admin,
+            },
+            Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
+            Err(_) => panic!("the relay did not say that it is ready"),
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap()
+    }
+
+    /// The highest resident memory so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `… hooks at http://127.0.0.1:1/hooks/… own API at http://127.0.0.1:2/ …`
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let mut found = line.match_indices("http://").map(|(at, mark)| {
+        let rest = &line[at + mark.len()..];
+        let end = rest
+            .find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[..end].parse().unwrap()
+    });
+    line.contains("ready")
+        .then(|| (found.next().unwrap(), found.next().unwrap()))
+}
+
+/// What Gogs puts under `X-Gogs-Signature`.
+pub fn signature(secret: &str, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// Posts with these headers and this body, and nothing else.
+pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], body: &str) -> Answer {
+    let mut request = format!("POST {path} HTTP/1.1\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let mut client = Client::connect(address).unwrap();
+    client.stream.get_mut().write_all(&[request.as_bytes(), body.as_bytes()].concat()).unwrap();
+    client.answer().unwrap()
+}
+
+/// One keep-alive connection that speaks as Gogs does.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// A status and a body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Client {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Posts a signed push-like delivery; an error when the relay goes away.
+    pub fn deliver(
+        &mut self,
+        source: &str,
+        secret: &str,
+        id: &str,
+        event: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
+        let head = format!(
+            "POST /hooks/{source} HTTP/1.1\r\nHost: relay\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
+             Content-Type: application/json\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: {event}\r\n\
+             X-Gogs-Signature: {}\r\nAccept-Encoding: gzip\r\n\r\n",
+            body.len(),
+            signature(secret, body),
+        );
+        self.stream
+            .get_mut()
+            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> std::io::Result<Answer> {
+        let broken = || std::io::Error::other("not an HTTP answer");
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(broken());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest[..3].parse().map_err(|_| broken())?;
+            }
+            if let Some(rest) = line.strip_prefix("content-length:") {
+                length = rest.trim().parse().map_err(|_| broken())?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer {
+            status,
+            body: String::from_utf8(body).map_err(|_| broken())?,
+        })
+    }
+}
