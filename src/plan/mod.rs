@@ -6,12 +6,14 @@ mod escape;
 mod fit;
 mod helpers;
 mod library;
+mod losses;
 mod payload;
 mod samples;
 mod shelf;
 mod surrogates;
 mod templates;
 mod text;
+mod trace_lines;
 mod vet;
 
 use std::sync::Arc;
