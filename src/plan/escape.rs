@@ -36,8 +36,8 @@ impl Format {
     /// `{{x}}`: shown as it stands. No formatting, no mention, no link.
     pub(super) fn plain(self, text: &str) -> String {
         match self {
-            Format::Slack => json(&slack_plain(text)),
-            Format::Discord => json(&discord_plain(text)),
+            Format::Slack => json(&slack_plain(bounded(text))),
+            Format::Discord => json(&discord_plain(bounded(text))),
             Format::Gogs => json(text),
         }
     }
@@ -49,8 +49,8 @@ impl Format {
 
     fn raw_text(self, text: &str) -> String {
         match self {
-            Format::Slack => slack_entities(text),
-            Format::Discord => discord_raw(text),
+            Format::Slack => slack_entities(bounded(text)),
+            Format::Discord => discord_raw(bounded(text)),
             Format::Gogs => text.to_owned(),
         }
     }
@@ -59,7 +59,7 @@ impl Format {
     pub(super) fn link(self, label: &str, url: &str, style: Label) -> String {
         let url = self.url(url);
         let shown = if label.trim().is_empty() { &url } else { label };
-        let one_line = shown.replace(['\n', '\r'], " ");
+        let one_line = bounded(shown).replace(['\n', '\r'], " ");
         let label = match style {
             Label::Plain => self.label(&one_line),
             Label::Raw => self.raw_text(&one_line),
@@ -94,9 +94,14 @@ impl Format {
         let mut safe = String::with_capacity(url.len());
         for character in url.chars() {
             let breaks = match character {
-                '<' | '>' | '"' | '|' | '\\' | '`' | '^' | '{' | '}' | MARK => true,
+                '<' | '>' | '"' | '|' | '\\' | '`' | '^' | '{' | '}' => true,
                 '(' | ')' => self == Format::Discord,
-                _ => character.is_whitespace() || character.is_control() || is_bidi(character),
+                _ => {
+                    character.is_whitespace()
+                        || character.is_control()
+                        || is_bidi(character)
+                        || is_reserved(character)
+                }
             };
             match character {
                 '&' if self == Format::Slack => safe.push_str("&amp;"),
@@ -106,6 +111,20 @@ impl Format {
         }
         safe
     }
+}
+
+/// As much of a text as any chat service could show, and a little more, so that it is seen to be
+/// cut: a body of ten megabytes is not worth escaping whole.
+fn bounded(text: &str) -> &str {
+    const MOST: usize = 50_000;
+    if text.len() <= MOST {
+        return text;
+    }
+    let end = text
+        .char_indices()
+        .nth(MOST)
+        .map_or(text.len(), |(at, _)| at);
+    &text[..end]
 }
 
 /// How the label of a link is written.
@@ -152,7 +171,7 @@ pub(super) fn path_of_reference(reference: &str) -> String {
 }
 
 fn percent(written: &mut String, character: char) {
-    if character == MARK {
+    if is_reserved(character) {
         return;
     }
     for byte in character.encode_utf8(&mut [0; 4]).bytes() {
@@ -167,7 +186,7 @@ fn slack_entities(text: &str) -> String {
             '&' => written.push_str("&amp;"),
             '<' => written.push_str("&lt;"),
             '>' => written.push_str("&gt;"),
-            MARK => {}
+            _ if is_reserved(character) => {}
             _ => written.push(character),
         }
     }
@@ -236,11 +255,14 @@ fn discord_plain(text: &str) -> String {
 pub(super) fn discord_raw(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
-        if character == MARK {
+        if is_reserved(character) {
             continue;
         }
-        written.push(character);
         let after = &text[at + character.len_utf8()..];
+        if at == 0 && character == '(' && starts_like_target(after) {
+            written.push(ZERO_WIDTH_SPACE);
+        }
+        written.push(character);
         let breaks = match character {
             '<' => after.starts_with(['@', '#']),
             ']' => after.strip_prefix('(').is_some_and(starts_like_target),
@@ -276,7 +298,7 @@ fn walk(
             '\r' if after.starts_with('\n') => None,
             '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some('\n'),
             '\n' | '\t' => Some(character),
-            MARK => None,
+            _ if is_reserved(character) => None,
             _ if character.is_control() || is_bidi(character) => None,
             _ => Some(character),
         };
@@ -321,6 +343,11 @@ fn names_everybody(after: &str) -> bool {
             .is_some_and(|start| start.eq_ignore_ascii_case(name))
             && !after[name.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
     })
+}
+
+/// The noncharacters that this program uses within itself.
+fn is_reserved(character: char) -> bool {
+    matches!(character, '\u{fdd0}'..='\u{fdef}')
 }
 
 /// Marks that reorder the text around them.

@@ -9,12 +9,14 @@ mod escape;
 mod fit;
 mod helpers;
 mod library;
+mod losses;
 mod payload;
 mod samples;
 mod shelf;
 mod surrogates;
 mod templates;
 mod text;
+mod trace_lines;
 mod vet;
 
 pub use pattern::{Pattern, PatternError};

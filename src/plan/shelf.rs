@@ -10,11 +10,12 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::escape::Format;
 use super::helpers;
 use super::library::Source;
+use super::trace_lines;
 use super::vet::{self, Fault, Inspected};
 use crate::config::{Problem, Severity};
 
 /// What a template renders stops here, in bytes.
-const LONGEST_OUTPUT: usize = 1024 * 1024;
+const LONGEST_OUTPUT: usize = 4 * 1024 * 1024;
 
 /// The templates of one set and format, with what they fall back to.
 pub(super) struct Shelf {
@@ -113,6 +114,25 @@ impl Strict {
     }
 }
 
+impl Strict {
+    /// The line of the page that wrote what stands at `line` and `column` of what it renders.
+    pub(super) fn line_of(
+        &self,
+        page: &Page,
+        context: &Context,
+        line: usize,
+        column: usize,
+    ) -> Option<usize> {
+        let numbered = trace_lines::numbered(self.registry.get_template(&page.key)?);
+        let mut out = Bounded::new(true);
+        let mut state = RenderContext::new(None);
+        numbered
+            .render(&self.registry, context, &mut state, &mut out)
+            .ok()?;
+        trace_lines::line_of(&out.text, line, column)
+    }
+}
+
 /// Why a template failed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -141,10 +161,10 @@ fn render_with(
         let Some(template) = registry.get_template(&page.key) else {
             return Ok(String::new());
         };
-        let mut out = Bounded(String::with_capacity(4096));
+        let mut out = Bounded::new(registry.strict_mode());
         let mut state = RenderContext::new(template.name.as_ref());
         template.render(registry, context, &mut state, &mut out)?;
-        Ok(out.0)
+        Ok(out.text)
     }));
     match caught {
         Ok(Ok(rendered)) => Ok(rendered),
@@ -175,19 +195,31 @@ impl Failure {
 }
 
 /// Collects what is rendered, up to a limit.
-struct Bounded(String);
+struct Bounded {
+    text: String,
+    strict: bool,
+}
+
+impl Bounded {
+    fn new(strict: bool) -> Bounded {
+        Bounded {
+            text: String::with_capacity(4096),
+            strict,
+        }
+    }
+}
 
 impl Output for Bounded {
     fn write(&mut self, text: &str) -> io::Result<()> {
-        if text.contains(WHOLE_OBJECT) {
+        if self.strict && text.contains(WHOLE_OBJECT) {
             let message = "this is a whole object or list: name one of its fields, or use `json`";
             return Err(io::Error::other(message));
         }
-        if self.0.len() + text.len() > LONGEST_OUTPUT {
+        if self.text.len() + text.len() > LONGEST_OUTPUT {
             let message = format!("renders more than {} KiB", LONGEST_OUTPUT / 1024);
             return Err(io::Error::other(message));
         }
-        self.0.push_str(text);
+        self.text.push_str(text);
         Ok(())
     }
 }

@@ -124,6 +124,7 @@ fn limit(name: &str) -> Option<usize> {
         "title" => Some(1024),
         "footer" => Some(300),
         "author_name" => Some(256),
+        "username" | "channel" => Some(80),
         "alt_text" => Some(2000),
         _ => None,
     }
