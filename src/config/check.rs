@@ -131,6 +131,7 @@ impl<'a> Check<'a> {
                 Some(fault) => fault,
                 None => return Some(url),
             },
+            Err(url::ParseError::RelativeUrlWithoutBase) => NO_SCHEME.to_owned(),
             Err(error) => format!("is not a URL: {error}"),
         };
         let message = format!("{} {fault}", node.name());
@@ -233,14 +234,19 @@ pub(super) struct Keys<'n> {
 
 impl<'n> Keys<'n> {
     pub(super) fn optional(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.entries?.get(key)
     }
 
     pub(super) fn required(&mut self, key: &'static str) -> Option<&'n Node> {
         let node = self.optional(key);
         if node.is_none() {
-            let message = format!("{} needs the key `{key}`", self.node.name());
+            let message = match self.node.is_entry_of_list() {
+                true => format!("this entry needs the key `{key}`"),
+                false => format!("{} needs the key `{key}`", self.node.name()),
+            };
             self.check.report(Found::error(&self.node.key, message));
         }
         node
@@ -295,13 +301,19 @@ impl<'n> Keys<'n> {
 impl Node {
     /// For messages: the key it stands under.
     pub(super) fn name(&self) -> String {
-        let named = self.path.iter().rev();
-        let mut named = named.filter(|step| !step.bytes().all(|byte| byte.is_ascii_digit()));
-        match named.next() {
+        match self.path.iter().rev().find(|step| !is_position(step)) {
             Some(name) => format!("`{}`", quoted(name).trim_matches('"')),
             None => "the file".to_owned(),
         }
     }
+
+    fn is_entry_of_list(&self) -> bool {
+        self.path.last().is_some_and(|step| is_position(step))
+    }
+}
+
+fn is_position(step: &str) -> bool {
+    step.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The candidate that `word` is probably a misspelling of.
@@ -319,12 +331,14 @@ pub(super) fn nearest<'c>(
         .map(|(.., candidate)| candidate)
 }
 
+const NO_SCHEME: &str = "should start with http:// or https://";
+
 /// What keeps a URL from being dialled.
 fn fault_of(text: &str, url: &url::Url) -> Option<String> {
     let fault = if text.trim() != text {
         "has white space around it"
     } else if !matches!(url.scheme(), "http" | "https") {
-        "should start with http:// or https://"
+        NO_SCHEME
     } else if !url.username().is_empty() || url.password().is_some() {
         "holds a user name or password, which are not sent"
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::check::{Check, Keys, nearest};
 use super::excerpt::quoted;
 use super::layers::{Held, Node};
-use super::problem::Found;
+use super::problem::{Found, Place};
 use super::shapes::{
     COLOR, CONTENT_TYPE, COUNT_AT_ONCE, FACTOR, NAME, ORDER, PACE, RATE, SHARE, THREAD,
     TIME_ABOVE_ZERO,
@@ -27,7 +27,10 @@ pub(super) fn check(
     sets: &[String],
 ) -> Option<BTreeMap<Arc<str>, Destination>> {
     let check = root.check;
-    let section = root.required("destinations")?;
+    let Some(section) = root.optional("destinations") else {
+        none(check, &Place::File);
+        return None;
+    };
     let keys = check.keys(section)?;
     let mut destinations = Some(BTreeMap::new());
     for (name, node) in keys.entries() {
@@ -40,11 +43,15 @@ pub(super) fn check(
         });
     }
     if keys.entries().next().is_none() {
-        let found = Found::error(&section.key, "there is no destination, so nothing is sent");
-        check.report(found.hint("for example `screen: { console: {} }` below `destinations`"));
+        none(check, &section.key);
     }
     former_names(&keys);
     destinations
+}
+
+fn none(check: &Check<'_>, place: &Place) {
+    let found = Found::error(place, "there is no destination, so nothing is sent");
+    check.report(found.hint("for example `screen: { console: {} }` below `destinations:`"));
 }
 
 /// A lane can be taken over once, and only when its own destination is gone.

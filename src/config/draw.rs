@@ -35,9 +35,10 @@ fn draw_one(out: &mut dyn Write, problem: &Problem, colour: bool) -> io::Result<
             let gutter = " ".repeat(line.to_string().len() + 2);
             writeln!(out, "{gutter}╭─[{file}:{line}:{column}]")?;
             if let Some(excerpt) = &problem.excerpt {
-                let (before, width) = underline(excerpt, column);
                 writeln!(out, " {line} │ {excerpt}")?;
-                writeln!(out, "{gutter}· {before}{paint}{}{plain}", "─".repeat(width))?;
+                if let Some((before, width)) = underline(excerpt, column) {
+                    writeln!(out, "{gutter}· {before}{paint}{}{plain}", "─".repeat(width))?;
+                }
             }
             writeln!(out, "{gutter}╰────")?;
         }
@@ -50,12 +51,15 @@ fn draw_one(out: &mut dyn Write, problem: &Problem, colour: bool) -> io::Result<
 }
 
 /// What stands before the underline, and how long it is: the key, value or quoted text that
-/// starts at `column`.
-fn underline(excerpt: &str, column: usize) -> (String, usize) {
-    let before = excerpt.chars().take(column - 1);
+/// starts at `column`. `None` when the excerpt ends before it.
+fn underline(excerpt: &str, column: usize) -> Option<(String, usize)> {
+    let before = excerpt.chars().take(column.saturating_sub(1));
     // Tabs stay tabs, so that the underline keeps its place under them.
     let before = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
-    let from: String = excerpt.chars().skip(column - 1).collect();
+    let from: String = excerpt.chars().skip(column.saturating_sub(1)).collect();
+    if from.is_empty() {
+        return None;
+    }
     let quoted = from.strip_prefix(['"', '\'']).and_then(|rest| {
         let end = rest.find(&from[..1])?;
         Some(&from[..end + 2])
@@ -68,5 +72,5 @@ fn underline(excerpt: &str, column: usize) -> (String, usize) {
         word.trim_end().trim_end_matches(':')
     };
     let marked = quoted.unwrap_or_else(plain);
-    (before, marked.chars().count().max(1))
+    Some((before, marked.chars().count().max(1)))
 }

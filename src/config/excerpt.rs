@@ -83,7 +83,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Whether a text looks like a name, a pattern, a number or an address, and not like a secret.
 pub(super) fn is_harmless(text: &str) -> bool {
-    let fits = |c: char| c.is_alphanumeric() || " \"'-_.,:*/!+#%[]".contains(c);
+    let fits = |c: char| c.is_alphanumeric() || " \"'-_.,:*/!+#%[]<^$".contains(c);
     let longest = text
         .split(|c: char| !c.is_alphanumeric())
         .map(str::len)
@@ -121,9 +121,12 @@ fn key_alone(line: &str) -> Option<String> {
     if word.is_empty() || !word.chars().all(plain) || !is_harmless(word) {
         return None;
     }
+    let looks_like_key = word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match value.trim() {
         "" => Some(format!("{key}:")),
         _ if value.starts_with(' ') => Some(format!("{key}: {MASK}")),
+        // No space after the colon is a common mistake, but it could also be half a secret.
+        _ if looks_like_key && !value.starts_with('/') => Some(format!("{key}:{MASK}")),
         _ => None,
     }
 }

@@ -113,6 +113,7 @@ impl Origins<'_> {
         let spot = self.spots.get(path).filter(|_| variable.is_none());
         let (key, place) = match (variable, spot) {
             (Some(name), _) => (Place::Variable(name.clone()), Place::Variable(name.clone())),
+            (None, Some(_)) if path.is_empty() => (Place::File, Place::File),
             (None, Some(spot)) => (Place::At(spot.key), Place::At(spot.value)),
             (None, None) => (self.within(path), self.within(path)),
         };

@@ -85,8 +85,11 @@ fn merge_and_check(
         Some(Value::Dict(_, file)) => Some(file),
         None => None,
         Some(_) => {
-            let found = Found::error(&Place::At(Mark { line: 1, column: 1 }), "no keys here");
-            check.report(found.hint("start with, for example, `sources:`"));
+            let found = Found::error(
+                &Place::At(Mark { line: 1, column: 1 }),
+                "the file should be a mapping of keys",
+            );
+            check.report(found.hint("start with `sources:` and `destinations:`"));
             return None;
         }
     };

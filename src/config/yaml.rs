@@ -300,7 +300,9 @@ impl<'a> Reader<'a> {
 /// What people mean when they run into it, where that is nearly always the same.
 fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => Some(
+        ErrorKind::SimpleKeyExpected
+        | ErrorKind::MappingValueNotAllowed
+        | ErrorKind::InvalidColonPlacement => Some(
             "each key needs a colon and a space after it, and a value that contains `: ` needs quotes",
         ),
         ErrorKind::TabNotAllowed
@@ -311,6 +313,9 @@ fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::CommentNotSeparated | ErrorKind::UnclosedFlowCollection { .. } => {
             Some("close every bracket, and quote text that starts with #: it would be a comment")
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            Some("a quotation mark before this place is not closed")
         }
         ErrorKind::RecursionLimitExceeded => Some("no setting is nested that deeply"),
         _ => None,
