@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check::{Check, Keys, nearest};
+use super::check::Check;
 use super::excerpt::quoted;
+use super::keys::{Keys, nearest};
 use super::layers::{Held, Node};
 use super::problem::{Found, Place};
 use super::shapes::{
@@ -68,14 +69,14 @@ fn former_names(keys: &Keys<'_>) {
             continue;
         };
         if keys.entries().any(|(existing, _)| existing == former) {
-            let message = format!("the destination {} still exists", quoted(former));
+            let message = format!("the destination {} still exists", was.quoted(former));
             let found = Found::error(&was.place, message);
             keys.check
                 .report(found.hint("`was` takes over from one that is gone: remove either"));
         } else if let Some(other) = taken.insert(former, name) {
             let message = format!(
                 "{} was taken over by {} already",
-                quoted(former),
+                was.quoted(former),
                 quoted(other)
             );
             keys.check.report(Found::error(&was.place, message));
@@ -234,7 +235,7 @@ fn set(check: &Check<'_>, node: &Node, sets: &[String]) -> Option<String> {
     }
     let found = Found::error(
         &node.place,
-        format!("there is no set of templates {}", quoted(&name)),
+        format!("there is no set of templates {}", node.quoted(&name)),
     );
     check.report(match nearest(&name, sets.iter().map(String::as_str)) {
         Some(set) => found.hint(format!("did you mean \"{set}\"?")),

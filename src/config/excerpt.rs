@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::document::{Document, Path, Role};
 use super::problem::Mark;
-use super::yaml::{Document, Path, Role};
 
-const MASK: &str = "***";
+/// What stands where something is not shown.
+pub(super) const MASK: &str = "***";
 
 /// Longer runs of letters and digits look like a token or a key.
 const LONGEST_WORD: usize = 19;
+
+/// Longer lines are not shown, in bytes: they help nobody, and one may have many problems.
+const LONGEST_LINE: usize = 400;
 
 /// A file whose lines can be shown.
 pub(super) struct Excerpts<'a> {
@@ -41,6 +45,9 @@ impl<'a> Excerpts<'a> {
     pub(super) fn line(&self, mark: Mark) -> Option<String> {
         let range = self.lines.get(mark.line.checked_sub(1)?)?.clone();
         let line = &self.text[range.clone()];
+        if line.len() > LONGEST_LINE {
+            return None;
+        }
         if self.document.broken {
             return key_alone(line);
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use figment::value::Value;
 
 use super::check::Check;
+use super::document::Document;
 use super::environment::{Environment, overrides};
 use super::excerpt::Excerpts;
 use super::layers;
@@ -76,7 +77,7 @@ fn read(path: &Path) -> Result<String, Found> {
 }
 
 fn merge_and_check(
-    document: &yaml::Document,
+    document: &Document,
     environment: &Environment,
     check: &Check<'_>,
     sets: Sets<'_>,

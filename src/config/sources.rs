@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::check::{Check, Keys};
+use super::check::Check;
+use super::keys::Keys;
 use super::layers::Node;
 use super::problem::{Found, Place};
 use super::shapes::{ALLOW, NAME, REDELIVERY, TIME_OR_OFF};

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::check::{Check, Keys};
+use super::check::Check;
+use super::keys::Keys;
 use super::layers::{Held, Node};
 use super::problem::{Found, Place};
 use super::shapes::{

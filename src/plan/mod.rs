@@ -8,6 +8,7 @@ use crate::config::Problem;
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
 
+mod filter;
 mod pattern;
 mod route;
 
