@@ -230,8 +230,7 @@ impl<'a> Reader<'a> {
         let found = Found::error(&Place::At(place), format!("not YAML: {}", error.info()));
         // The scanner stops at or soon after the mistake.
         let mut lines = self.text.lines().skip(place.line.saturating_sub(2)).take(2);
-        if lines.any(|line| line.contains("{ ${") || line.contains(": ${") || line.contains("[${"))
-        {
+        if lines.any(has_bare_variable_in_brackets) {
             return found.hint("inside { } and [ ], ${NAME} needs quotes: \"${NAME}\"");
         }
         match syntax_hint(error.kind()) {
@@ -251,6 +250,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn has_bare_variable_in_brackets(line: &str) -> bool {
+    let Some((before, _)) = line.split_once("${") else {
+        return false;
+    };
+    before.contains(['{', '[']) && !before.ends_with(['"', '\''])
+}
+
 /// What people mean when they run into it, where that is nearly always the same.
 fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
     match kind {
@@ -261,7 +267,8 @@ fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
         ),
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation => Some("indent with spaces"),
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar => Some("indent with spaces"),
         ErrorKind::UnexpectedCharacter { .. } => {
             Some("a value that starts with @, ` or % needs quotes")
         }
