@@ -4,17 +4,17 @@
 //! settings before it gives up.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};
 
 use secrecy::SecretString;
 
+use super::document::Path;
 use super::environment::{Environment, Unexpanded, expand};
-use super::excerpt::quoted;
+use super::keys::{Keys, nearest};
 use super::layers::{Held, Node, list_from_variable};
 use super::problem::{Found, Place};
 use super::shapes::Shape;
-use super::yaml::Path;
 use crate::destination::SecretUrl;
 
 /// Collects what the checker finds.
@@ -50,18 +50,11 @@ impl<'a> Check<'a> {
 
     /// The keys below `node`.
     pub(super) fn keys<'n>(&'n self, node: &'n Node) -> Option<Keys<'n>> {
-        let entries = match &node.held {
-            Held::Map(entries) => Some(entries),
-            Held::Nothing => None,
-            held => return self.wrong(node, "a mapping of keys", held),
-        };
-        Some(Keys {
-            check: self,
-            node,
-            entries,
-            known: Vec::new(),
-            ignored: Vec::new(),
-        })
+        match &node.held {
+            Held::Map(entries) => Some(Keys::new(self, node, Some(entries))),
+            Held::Nothing => Some(Keys::new(self, node, None)),
+            held => self.wrong(node, "a mapping of keys", held),
+        }
     }
 
     /// A setting that is no secret.
@@ -93,7 +86,7 @@ impl<'a> Check<'a> {
             (Held::List(entries), _) => read_all(entries),
             (Held::Nothing, _) => Some(Vec::new()),
             (Held::Text(text), Place::Variable(_)) if text.trim_start().starts_with('[') => {
-                let entries = list_from_variable(text, &node.place);
+                let entries = list_from_variable(node, text);
                 if entries.is_none() {
                     let message = format!("{} should be a list of texts", node.name());
                     self.report(Found::error(&node.place, message).hint("for example [a, b]"));
@@ -131,6 +124,7 @@ impl<'a> Check<'a> {
                 Some(fault) => fault,
                 None => return Some(url),
             },
+            Err(url::ParseError::RelativeUrlWithoutBase) => NO_SCHEME.to_owned(),
             Err(error) => format!("is not a URL: {error}"),
         };
         let message = format!("{} {fault}", node.name());
@@ -222,109 +216,14 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The keys of one mapping, taken one by one; what is left over is a mistake.
-pub(super) struct Keys<'n> {
-    pub(super) check: &'n Check<'n>,
-    pub(super) node: &'n Node,
-    entries: Option<&'n BTreeMap<String, Node>>,
-    known: Vec<&'static str>,
-    ignored: Vec<&'static str>,
-}
-
-impl<'n> Keys<'n> {
-    pub(super) fn optional(&mut self, key: &'static str) -> Option<&'n Node> {
-        self.known.push(key);
-        self.entries?.get(key)
-    }
-
-    pub(super) fn required(&mut self, key: &'static str) -> Option<&'n Node> {
-        let node = self.optional(key);
-        if node.is_none() {
-            let message = format!("{} needs the key `{key}`", self.node.name());
-            self.check.report(Found::error(&self.node.key, message));
-        }
-        node
-    }
-
-    /// A setting that has a default, so that it is always there.
-    pub(super) fn shaped<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
-        self.required(key)
-            .and_then(|node| self.check.shaped(node, shape))
-    }
-
-    /// A setting that may be left out.
-    pub(super) fn shaped_if_given<T>(&mut self, key: &'static str, shape: &Shape<T>) -> Option<T> {
-        self.optional(key)
-            .and_then(|node| self.check.shaped(node, shape))
-    }
-
-    /// Entries whose names are the user's.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n str, &'n Node)> + use<'n> {
-        let entries = self.entries.into_iter().flatten();
-        entries.map(|(name, node)| (name.as_str(), node))
-    }
-
-    /// A key that `finish` would refuse and that is nearly one of `keys`.
-    pub(super) fn misspelt(&self, keys: &[&'static str]) -> bool {
-        let mut unknown = self.entries().filter(|(key, _)| !self.known.contains(key));
-        unknown.any(|(key, _)| nearest(key, keys.iter().copied()).is_some())
-    }
-
-    /// Passes over keys that were dealt with; they are no suggestions.
-    pub(super) fn ignore(&mut self, keys: &[&'static str]) {
-        self.ignored.extend(keys);
-    }
-
-    /// Reports the keys that nobody asked for.
-    pub(super) fn finish(self) {
-        for (key, node) in self.entries() {
-            if self.known.contains(&key) || self.ignored.contains(&key) {
-                continue;
-            }
-            let found = Found::error(&node.key, format!("unknown key {}", quoted(key)));
-            self.check
-                .report(match nearest(key, self.known.iter().copied()) {
-                    Some(known) => found.hint(format!("did you mean `{known}`?")),
-                    None if key.contains(':') => found.hint("put a space after the colon"),
-                    None => found.hint(format!("known here: {}", self.known.join(", "))),
-                });
-        }
-    }
-}
-
-impl Node {
-    /// For messages: the key it stands under.
-    pub(super) fn name(&self) -> String {
-        let named = self.path.iter().rev();
-        let mut named = named.filter(|step| !step.bytes().all(|byte| byte.is_ascii_digit()));
-        match named.next() {
-            Some(name) => format!("`{}`", quoted(name).trim_matches('"')),
-            None => "the file".to_owned(),
-        }
-    }
-}
-
-/// The candidate that `word` is probably a misspelling of.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
-    let word = word.to_lowercase();
-    let near = candidates.map(|candidate| {
-        let longer = word.chars().count().max(candidate.chars().count());
-        (strsim::osa_distance(&word, candidate), longer, candidate)
-    });
-    let near = near.filter(|(distance, longer, _)| *distance * 3 <= *longer);
-    near.min_by_key(|(distance, ..)| *distance)
-        .map(|(.., candidate)| candidate)
-}
+const NO_SCHEME: &str = "should start with http:// or https://";
 
 /// What keeps a URL from being dialled.
 fn fault_of(text: &str, url: &url::Url) -> Option<String> {
     let fault = if text.trim() != text {
         "has white space around it"
     } else if !matches!(url.scheme(), "http" | "https") {
-        "should start with http:// or https://"
+        NO_SCHEME
     } else if !url.username().is_empty() || url.password().is_some() {
         "holds a user name or password, which are not sent"
     } else {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check::{Check, Keys, nearest};
+use super::check::Check;
 use super::excerpt::quoted;
+use super::keys::{Keys, nearest};
 use super::layers::{Held, Node};
-use super::problem::Found;
+use super::problem::{Found, Place};
 use super::shapes::{
     COLOR, CONTENT_TYPE, COUNT_AT_ONCE, FACTOR, NAME, ORDER, PACE, RATE, SHARE, THREAD,
     TIME_ABOVE_ZERO,
@@ -27,7 +28,10 @@ pub(super) fn check(
     sets: &[String],
 ) -> Option<BTreeMap<Arc<str>, Destination>> {
     let check = root.check;
-    let section = root.required("destinations")?;
+    let Some(section) = root.optional("destinations") else {
+        none(check, &Place::File);
+        return None;
+    };
     let keys = check.keys(section)?;
     let mut destinations = Some(BTreeMap::new());
     for (name, node) in keys.entries() {
@@ -40,11 +44,15 @@ pub(super) fn check(
         });
     }
     if keys.entries().next().is_none() {
-        let found = Found::error(&section.key, "there is no destination, so nothing is sent");
-        check.report(found.hint("for example `screen: { console: {} }` below `destinations`"));
+        none(check, &section.key);
     }
     former_names(&keys);
     destinations
+}
+
+fn none(check: &Check<'_>, place: &Place) {
+    let found = Found::error(place, "there is no destination, so nothing is sent");
+    check.report(found.hint("for example `screen: { console: {} }` below `destinations:`"));
 }
 
 /// A lane can be taken over once, and only when its own destination is gone.
@@ -61,14 +69,14 @@ fn former_names(keys: &Keys<'_>) {
             continue;
         };
         if keys.entries().any(|(existing, _)| existing == former) {
-            let message = format!("the destination {} still exists", quoted(former));
+            let message = format!("the destination {} still exists", was.quoted(former));
             let found = Found::error(&was.place, message);
             keys.check
                 .report(found.hint("`was` takes over from one that is gone: remove either"));
         } else if let Some(other) = taken.insert(former, name) {
             let message = format!(
                 "{} was taken over by {} already",
-                quoted(former),
+                was.quoted(former),
                 quoted(other)
             );
             keys.check.report(Found::error(&was.place, message));
@@ -227,7 +235,7 @@ fn set(check: &Check<'_>, node: &Node, sets: &[String]) -> Option<String> {
     }
     let found = Found::error(
         &node.place,
-        format!("there is no set of templates {}", quoted(&name)),
+        format!("there is no set of templates {}", node.quoted(&name)),
     );
     check.report(match nearest(&name, sets.iter().map(String::as_str)) {
         Some(set) => found.hint(format!("did you mean \"{set}\"?")),

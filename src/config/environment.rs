@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use figment::value::{Dict, Tag, Value};
 
+use super::document::Path;
 use super::problem::{Found, Place};
-use super::yaml::Path;
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<String, String>;

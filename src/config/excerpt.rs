@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::document::{Document, Path, Role};
 use super::problem::Mark;
-use super::yaml::{Document, Path, Role};
 
-const MASK: &str = "***";
+/// What stands where something is not shown.
+pub(super) const MASK: &str = "***";
 
 /// Longer runs of letters and digits look like a token or a key.
 const LONGEST_WORD: usize = 19;
+
+/// Longer lines are not shown, in bytes: they help nobody, and one may have many problems.
+const LONGEST_LINE: usize = 400;
 
 /// A file whose lines can be shown.
 pub(super) struct Excerpts<'a> {
@@ -41,6 +45,9 @@ impl<'a> Excerpts<'a> {
     pub(super) fn line(&self, mark: Mark) -> Option<String> {
         let range = self.lines.get(mark.line.checked_sub(1)?)?.clone();
         let line = &self.text[range.clone()];
+        if line.len() > LONGEST_LINE {
+            return None;
+        }
         if self.document.broken {
             return key_alone(line);
         }
@@ -83,7 +90,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Whether a text looks like a name, a pattern, a number or an address, and not like a secret.
 pub(super) fn is_harmless(text: &str) -> bool {
-    let fits = |c: char| c.is_alphanumeric() || " \"'-_.,:*/!+#%[]".contains(c);
+    let fits = |c: char| c.is_alphanumeric() || " \"'-_.,:*/!+#%[]<^$".contains(c);
     let longest = text
         .split(|c: char| !c.is_alphanumeric())
         .map(str::len)
@@ -121,9 +128,12 @@ fn key_alone(line: &str) -> Option<String> {
     if word.is_empty() || !word.chars().all(plain) || !is_harmless(word) {
         return None;
     }
+    let looks_like_key = word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match value.trim() {
         "" => Some(format!("{key}:")),
         _ if value.starts_with(' ') => Some(format!("{key}: {MASK}")),
+        // No space after the colon is a common mistake, but it could also be half a secret.
+        _ if looks_like_key && !value.starts_with('/') => Some(format!("{key}:{MASK}")),
         _ => None,
     }
 }

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
+use super::document::{Document, Path, Spot};
 use super::environment::Overrides;
+use super::excerpt::{MASK, quoted};
 use super::problem::Place;
-use super::yaml::{self, Document, Path, Spot};
+use super::yaml;
 
 /// A value of the merged tree.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ fn tree(figment: &Figment) -> Result<Dict, String> {
 }
 
 /// The entries of a list that a variable gives in YAML's short form, `[a, b]`.
-pub(super) fn list_from_variable(text: &str, variable: &Place) -> Option<Vec<Node>> {
+pub(super) fn list_from_variable(node: &Node, text: &str) -> Option<Vec<Node>> {
     let document = yaml::read(text);
     let entries = match document.root {
         Some(Value::Array(_, entries)) if document.found.is_empty() => entries,
@@ -64,13 +66,11 @@ pub(super) fn list_from_variable(text: &str, variable: &Place) -> Option<Vec<Nod
     };
     let texts = entries.into_iter().map(Value::into_string);
     let texts: Option<Vec<String>> = texts.collect();
-    let node = |text| Node {
-        path: Path::new(),
-        key: variable.clone(),
-        place: variable.clone(),
+    let entry = |text| Node {
         held: Held::Text(text),
+        ..node.clone()
     };
-    Some(texts?.into_iter().map(node).collect())
+    Some(texts?.into_iter().map(entry).collect())
 }
 
 /// The built-in defaults, with those of sources and destinations under each name there is.
@@ -113,6 +113,7 @@ impl Origins<'_> {
         let spot = self.spots.get(path).filter(|_| variable.is_none());
         let (key, place) = match (variable, spot) {
             (Some(name), _) => (Place::Variable(name.clone()), Place::Variable(name.clone())),
+            (None, Some(_)) if path.is_empty() => (Place::File, Place::File),
             (None, Some(spot)) => (Place::At(spot.key), Place::At(spot.value)),
             (None, None) => (self.within(path), self.within(path)),
         };
@@ -163,4 +164,32 @@ impl Origins<'_> {
             None => Place::File,
         }
     }
+}
+
+impl Node {
+    /// For messages: the key it stands under.
+    pub(super) fn name(&self) -> String {
+        match self.path.iter().rev().find(|step| !is_position(step)) {
+            Some(name) => format!("`{}`", quoted(name).trim_matches('"')),
+            None => "the file".to_owned(),
+        }
+    }
+
+    /// A text that this node holds, for messages: masked when it comes from the environment or
+    /// could be a secret.
+    pub(super) fn quoted(&self, text: &str) -> String {
+        let literal = matches!(&self.held, Held::Text(written) if !written.contains("${"));
+        match (&self.place, literal) {
+            (Place::At(_), true) => quoted(text),
+            _ => format!("\"{MASK}\""),
+        }
+    }
+
+    pub(super) fn is_entry_of_list(&self) -> bool {
+        self.path.last().is_some_and(|step| is_position(step))
+    }
+}
+
+fn is_position(step: &str) -> bool {
+    step.bytes().all(|byte| byte.is_ascii_digit())
 }

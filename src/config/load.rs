@@ -5,6 +5,7 @@ use std::path::Path;
 use figment::value::Value;
 
 use super::check::Check;
+use super::document::Document;
 use super::environment::{Environment, overrides};
 use super::excerpt::Excerpts;
 use super::layers;
@@ -76,7 +77,7 @@ fn read(path: &Path) -> Result<String, Found> {
 }
 
 fn merge_and_check(
-    document: &yaml::Document,
+    document: &Document,
     environment: &Environment,
     check: &Check<'_>,
     sets: Sets<'_>,
@@ -85,8 +86,11 @@ fn merge_and_check(
         Some(Value::Dict(_, file)) => Some(file),
         None => None,
         Some(_) => {
-            let found = Found::error(&Place::At(Mark { line: 1, column: 1 }), "no keys here");
-            check.report(found.hint("start with, for example, `sources:`"));
+            let found = Found::error(
+                &Place::At(Mark { line: 1, column: 1 }),
+                "the file should be a mapping of keys",
+            );
+            check.report(found.hint("start with `sources:` and `destinations:`"));
             return None;
         }
     };

@@ -13,9 +13,11 @@ use crate::queue::{Keep, Redelivery};
 
 mod check;
 mod destinations;
+mod document;
 mod draw;
 mod environment;
 mod excerpt;
+mod keys;
 mod layers;
 mod load;
 mod problem;

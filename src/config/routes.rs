@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Route;
-use super::check::{Check, Keys, nearest};
+use super::check::Check;
 use super::excerpt::{is_harmless, quoted};
+use super::keys::{Keys, nearest};
 use super::layers::{Held, Node};
 use super::problem::{Found, Place};
 use super::shapes::{PATTERN, TITLE};
@@ -33,6 +34,7 @@ pub(super) fn check(root: &mut Keys<'_>) -> Option<Vec<Route>> {
     let routes = match &section.held {
         Held::List(routes) => routes.as_slice(),
         Held::Nothing => &[],
+        Held::Refused => return None,
         _ => {
             let found = Found::error(&section.place, "`routes` should be a list of routes");
             check.report(found.hint("each starts with a dash, for example `- to: [screen]`"));
@@ -124,7 +126,10 @@ fn event(check: &Check<'_>, node: &Node, text: &str) -> bool {
     if EVENTS.iter().any(|event| event.eq_ignore_ascii_case(text)) {
         return true;
     }
-    let found = Found::warning(&node.place, format!("Gogs sends no event {}", quoted(text)));
+    let found = Found::warning(
+        &node.place,
+        format!("Gogs sends no event {}", node.quoted(text)),
+    );
     check.report(match nearest(text, EVENTS.into_iter()) {
         Some(event) => found.hint(format!("did you mean `{event}`?")),
         None => found.hint(format!("it sends {}", EVENTS.join(", "))),
@@ -155,7 +160,10 @@ fn known(check: &Check<'_>, node: &Node, text: &str, among: (&str, &[(&str, &Pla
     {
         return true;
     }
-    let found = Found::error(&node.place, format!("there is no {what} {}", quoted(text)));
+    let found = Found::error(
+        &node.place,
+        format!("there is no {what} {}", node.quoted(text)),
+    );
     let near = nearest(text, names.iter().map(|(name, _)| *name));
     let near = names.iter().find(|(name, _)| Some(*name) == near);
     check.report(match near {

@@ -147,8 +147,7 @@ pub(super) const NAME: Shape<String> = Shape {
 
 pub(super) const PATTERN: Shape<String> = Shape {
     what: "a pattern",
-    hint: "a name in which * stands for any text without a slash and ** for any text, \
-           with ! before it to exclude; not a regular expression",
+    hint: "* is any text up to a slash, ** any text, ! excludes; no regular expressions",
     choices: &[],
     parse: |text| {
         // Neither is in any name that Gogs allows, and both are in most regular expressions.

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::check::{Check, Keys};
+use super::check::Check;
+use super::keys::Keys;
 use super::layers::Node;
-use super::problem::Found;
+use super::problem::{Found, Place};
 use super::shapes::{ALLOW, NAME, REDELIVERY, TIME_OR_OFF};
 use super::{SHIPPED_SECRET, Source};
 
 /// Checks every source. `exposed`: others than this machine can reach the listener.
 pub(super) fn check(root: &mut Keys<'_>, exposed: bool) -> Option<BTreeMap<Arc<str>, Source>> {
     let check = root.check;
-    let section = root.required("sources")?;
+    let Some(section) = root.optional("sources") else {
+        none(check, &Place::File);
+        return None;
+    };
     let keys = check.keys(section)?;
     let mut sources = Some(BTreeMap::new());
     for (name, node) in keys.entries() {
@@ -26,10 +30,14 @@ pub(super) fn check(root: &mut Keys<'_>, exposed: bool) -> Option<BTreeMap<Arc<s
         });
     }
     if keys.entries().next().is_none() {
-        let found = Found::error(&section.key, "there is no source, so nothing may post here");
-        check.report(found.hint("for example `gogs: { secret: … }` below `sources`"));
+        none(check, &section.key);
     }
     sources
+}
+
+fn none(check: &Check<'_>, place: &Place) {
+    let found = Found::error(place, "there is no source, so nobody may post here");
+    check.report(found.hint("for example `gogs: { secret: … }` below `sources:`"));
 }
 
 /// A name that the user chose for an entry.
@@ -92,6 +100,9 @@ fn secrets(keys: &mut Keys<'_>, exposed: bool) -> Option<Vec<SecretString>> {
         let found = Found::warning(&node.key, "this source takes deliveries from anyone");
         check.report(found.hint("set a secret here and in Gogs as soon as you can"));
         return Some(Vec::new());
+    }
+    if way == "secret" {
+        return Some(vec![secret(check, node, exposed)?]);
     }
     let secrets = check.list(node, |entry| secret(check, entry, exposed))?;
     if secrets.is_empty() {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::check::{Check, Keys};
-use super::layers::Node;
-use super::problem::Found;
+use super::check::Check;
+use super::keys::Keys;
+use super::layers::{Held, Node};
+use super::problem::{Found, Place};
 use super::shapes::{
     ADDRESS, COUNT, COUNT_AT_ONCE, HOST, SIZE, SIZE_ABOVE_ZERO, SIZE_OF_HEADERS, TIME,
     TIME_ABOVE_ZERO,
@@ -21,9 +22,13 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
     let mut keys = check.keys(root)?;
     refuse_later(&mut keys);
     let listen = keys.shaped("listen", &ADDRESS);
-    let admin = keys
-        .required("admin")
-        .and_then(|node| admin(check, node, listen));
+    let admin = keys.required("admin").and_then(|node| admin(check, node));
+    if let (Some(listen), Some(admin)) = (listen, &admin)
+        && listen == admin.listen
+        && listen.port() != 0
+    {
+        same_address(&mut keys);
+    }
     let public_url = public_url(&mut keys, listen);
     let data = path(&mut keys, "data");
     let templates = path(&mut keys, "templates");
@@ -58,12 +63,12 @@ fn refuse_later(keys: &mut Keys<'_>) {
         let message = format!("`{key}` is not supported yet by this version");
         let found = Found::error(&node.key, message);
         keys.check
-            .report(found.hint("remove it; nothing else does its work here"));
+            .report(found.hint("remove it: the relay would run without what it asks for"));
     }
     keys.ignore(&LATER);
 }
 
-fn admin(check: &Check<'_>, node: &Node, hooks: Option<SocketAddr>) -> Option<Admin> {
+fn admin(check: &Check<'_>, node: &Node) -> Option<Admin> {
     let mut keys = check.keys(node)?;
     let address = keys.required("listen");
     let listen = address.and_then(|node| check.shaped(node, &ADDRESS));
@@ -74,8 +79,15 @@ fn admin(check: &Check<'_>, node: &Node, hooks: Option<SocketAddr>) -> Option<Ad
     let hosts = keys.required("hosts");
     let hosts = hosts.and_then(|node| check.list(node, |entry| check.shaped(entry, &HOST)));
     keys.finish();
-    if let (Some(listen), Some(address)) = (listen, address) {
-        guard(check, address, (listen, hooks), matches!(token, Some(None)));
+    // The dashboard and its API show bodies.
+    if let (Some(address), Some(listen), Some(None)) = (address, listen, &token)
+        && !listen.ip().is_loopback()
+    {
+        let found = Found::error(
+            &address.place,
+            "others could use this address without a token",
+        );
+        check.report(found.hint("set `token` below `admin`, or listen on 127.0.0.1"));
     }
     Some(Admin {
         listen: listen?,
@@ -84,28 +96,21 @@ fn admin(check: &Check<'_>, node: &Node, hooks: Option<SocketAddr>) -> Option<Ad
     })
 }
 
-/// The dashboard and its API show bodies, so others than this machine need the token. `open`:
-/// there is none.
-fn guard(
-    check: &Check<'_>,
-    address: &Node,
-    (listen, hooks): (SocketAddr, Option<SocketAddr>),
-    open: bool,
-) {
-    if !listen.ip().is_loopback() && open {
-        let found = Found::error(
-            &address.place,
-            "others could use this address without a token",
-        );
-        check.report(found.hint("set `token` below `admin`, or listen on 127.0.0.1"));
-    }
-    if Some(listen) == hooks && listen.port() != 0 {
-        let found = Found::error(
-            &address.place,
-            "`admin.listen` is the same address as `listen`",
-        );
-        check.report(found.hint("give it another port, for example 8026"));
-    }
+/// Reports it where the file or a variable says so; one of both addresses may be the default.
+fn same_address(keys: &mut Keys<'_>) {
+    let hooks = keys.optional("listen");
+    let admin = keys.optional("admin").and_then(|admin| match &admin.held {
+        Held::Map(settings) => settings.get("listen"),
+        _ => None,
+    });
+    let mut places = [admin, hooks].into_iter().flatten().map(|node| &node.place);
+    let place = places.find(|place| **place != Place::File);
+    let found = Found::error(
+        place.unwrap_or(&Place::File),
+        "`listen` and `admin.listen` are the same address",
+    );
+    keys.check
+        .report(found.hint("give one of them another port, for example 8027"));
 }
 
 /// Where Gogs finds the relay; by default where it listens.

@@ -1,57 +1,11 @@
 //! Reads YAML into a tree whose leaves are text, and remembers where every key and value stands.
 //! Gives nothing a type, so `0123`, `off` and `1e3` keep their spelling.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use figment::value::{Dict, Tag, Value};
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput};
 
+use super::document::{Document, Path, Role, Spot, Token};
 use super::problem::{Found, Mark, Place};
-
-/// From the root down: keys of mappings, and positions in lists.
-pub(super) type Path = Vec<String>;
-
-/// What a text of YAML holds.
-#[derive(Debug, Default)]
-pub(super) struct Document {
-    /// A value without content (`key:`) is an empty mapping here, and `nothing` in its spot.
-    pub(super) root: Option<Value>,
-    pub(super) spots: BTreeMap<Path, Spot>,
-    /// Every scalar, tag and alias of the text, in order, for masking excerpts.
-    pub(super) tokens: Vec<Token>,
-    pub(super) found: Vec<Found>,
-    /// The scan stopped at a syntax error, so the tree is not whole.
-    pub(super) broken: bool,
-}
-
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spot {
-    /// The key, or the value of an entry of a list.
-    pub(super) key: Mark,
-    pub(super) value: Mark,
-    pub(super) nothing: bool,
-    /// A problem of its own has been found already.
-    pub(super) refused: bool,
-}
-
-/// A piece of the text that may need masking.
-#[derive(Clone, Debug)]
-pub(super) struct Token {
-    /// In bytes.
-    pub(super) range: Range<usize>,
-    pub(super) role: Role,
-}
-
-/// What a [`Token`] is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// A key, tag or alias.
-    Syntax,
-    /// The value at this path.
-    Value(Path),
-}
 
 /// Reads one document. Mistakes of YAML are in `found`, each with its place.
 pub(super) fn read(text: &str) -> Document {
@@ -276,8 +230,7 @@ impl<'a> Reader<'a> {
         let found = Found::error(&Place::At(place), format!("not YAML: {}", error.info()));
         // The scanner stops at or soon after the mistake.
         let mut lines = self.text.lines().skip(place.line.saturating_sub(2)).take(2);
-        if lines.any(|line| line.contains("{ ${") || line.contains(": ${") || line.contains("[${"))
-        {
+        if lines.any(has_bare_variable_in_brackets) {
             return found.hint("inside { } and [ ], ${NAME} needs quotes: \"${NAME}\"");
         }
         match syntax_hint(error.kind()) {
@@ -297,20 +250,33 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn has_bare_variable_in_brackets(line: &str) -> bool {
+    let Some((before, _)) = line.split_once("${") else {
+        return false;
+    };
+    before.contains(['{', '[']) && !before.ends_with(['"', '\''])
+}
+
 /// What people mean when they run into it, where that is nearly always the same.
 fn syntax_hint(kind: &ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => Some(
+        ErrorKind::SimpleKeyExpected
+        | ErrorKind::MappingValueNotAllowed
+        | ErrorKind::InvalidColonPlacement => Some(
             "each key needs a colon and a space after it, and a value that contains `: ` needs quotes",
         ),
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation => Some("indent with spaces"),
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar => Some("indent with spaces"),
         ErrorKind::UnexpectedCharacter { .. } => {
             Some("a value that starts with @, ` or % needs quotes")
         }
         ErrorKind::CommentNotSeparated | ErrorKind::UnclosedFlowCollection { .. } => {
             Some("close every bracket, and quote text that starts with #: it would be a comment")
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            Some("a quotation mark before this place is not closed")
         }
         ErrorKind::RecursionLimitExceeded => Some("no setting is nested that deeply"),
         _ => None,

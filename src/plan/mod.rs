@@ -1,5 +1,6 @@
 //! What should happen to an event: where it goes, and what each destination is told. Pure.
 
+mod filter;
 mod pattern;
 mod route;
 

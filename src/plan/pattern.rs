@@ -40,12 +40,12 @@ impl Pattern {
     }
 
     /// Whether it starts with `!`.
-    pub fn excludes(&self) -> bool {
+    pub(super) fn excludes(&self) -> bool {
         self.excludes
     }
 
-    /// Whether `name`, which [`lower`] has been applied to, fits, the `!` aside.
-    pub fn matches(&self, name: &str) -> bool {
+    /// Whether `name`, which has been through [`lower`], fits; the `!` does not count here.
+    pub(super) fn matches(&self, name: &str) -> bool {
         matches(&self.pieces, name.as_bytes())
     }
 }

@@ -60,6 +60,7 @@ fn secret_of(config: &Config) -> &str {
     config.sources["gogs"].secrets[0].expose_secret()
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is part of the result")]
 #[test]
 fn each_mistake_is_drawn_at_its_place_with_what_to_do() {
     let mut paths: Vec<PathBuf> = std::fs::read_dir("tests/fixtures/config")
@@ -227,7 +228,7 @@ fn the_defaults_that_the_shipped_file_shows_are_the_defaults() {
 }
 
 #[test]
-fn every_key_is_read_as_written() {
+fn every_key_of_the_relay_is_read_as_written() {
     let config = good(EVERY_KEY, &[]);
     assert_eq!(config.public_url.as_str(), "https://hooks.example.org/");
     assert_eq!(
@@ -239,6 +240,11 @@ fn every_key_is_read_as_written() {
     assert_eq!(config.dead.keep, Duration::from_secs(3 * 86_400));
     assert_eq!(config.limits.body, 1 << 20);
     assert_eq!(config.limits.free_disk, 1 << 30);
+}
+
+#[test]
+fn every_key_of_a_source_is_read_as_written() {
+    let config = good(EVERY_KEY, &[]);
     let rotating = &config.sources["rotating"];
     let secrets: Vec<&str> = rotating
         .secrets
@@ -251,6 +257,11 @@ fn every_key_is_read_as_written() {
         (Redelivery::None, None)
     );
     assert!(config.sources["open"].unsigned);
+}
+
+#[test]
+fn every_key_of_a_destination_is_read_as_written() {
+    let config = good(EVERY_KEY, &[]);
     let slack = &config.destinations["team-slack"];
     assert_eq!(slack.order, Order::Loose { concurrency: 7 });
     assert_eq!(slack.was.as_deref(), Some("old-slack"));
@@ -276,7 +287,11 @@ fn every_key_is_read_as_written() {
     };
     assert_eq!(ci.content_type, ContentType::Form);
     assert_eq!(config.destinations["ci"].pace, Some(Pace::Unlimited));
-    let route = &config.routes[0];
+}
+
+#[test]
+fn every_key_of_a_route_is_read_as_written() {
+    let route = &good(EVERY_KEY, &[]).routes[0];
     assert_eq!(route.name.as_deref(), Some("main line"));
     assert_eq!(route.senders, ["!ci-bot"]);
     assert_eq!(route.to, ["team-slack".into(), "ci".into()]);
@@ -459,75 +474,106 @@ fn problems_are_data_as_well() {
     assert_eq!(json, expected);
 }
 
-/// Loads a text, whatever comes of it, and looks for the marker in all that could be shown.
 fn check_hidden(text: &str, variables: &[(&str, &str)]) {
+    check_hides(MARKER, text, variables);
+}
+
+/// Loads a text, whatever comes of it, and looks for the secret in all that could be shown.
+fn check_hides(secret: &str, text: &str, variables: &[(&str, &str)]) {
     let problems = match load_text(text, variables) {
         Ok(loaded) => {
             let printed = format!("{:?}", loaded.config.sources)
                 + &format!("{:?}", loaded.config.admin.token);
-            assert!(!printed.contains(MARKER), "{text}\n{printed}");
+            assert!(!printed.contains(secret), "{text}\n{printed}");
             loaded.warnings
         }
         Err(problems) => problems,
     };
     let shown = drawn(&problems) + &format!("{problems:?}");
-    assert!(!shown.contains(MARKER), "{text}\n{shown}");
+    assert!(!shown.contains(secret), "{text}\n{shown}");
 }
 
+/// What could be written in place of `line`, with the marker wherever a secret could have got to.
+fn slips(line: &str) -> Vec<String> {
+    let Some((key, _)) = line.split_once(':') else {
+        return Vec::new();
+    };
+    vec![
+        format!("{key}: {MARKER}"),
+        format!("{key}:{MARKER}"),
+        format!("{key}: \"{MARKER}"),
+        format!("{key}: [{MARKER}, {{ {MARKER}: {MARKER} }}]"),
+        format!("{key}: {{ file: {MARKER} }}"),
+        format!("{key}: {{ url: {MARKER}, nope: 1 }}"),
+        format!("{key}: https://{MARKER}@{MARKER}/{MARKER}"),
+        format!("{key}: !{MARKER}"),
+        format!("{key}: *{MARKER}"),
+        format!("{key}: &{MARKER} {MARKER}"),
+        format!("{key}: |\n {MARKER}\n {MARKER}: {MARKER}"),
+        format!("{key}: \"${{UNSET:-{MARKER}}} {MARKER}${{\""),
+        format!("{key}: # {MARKER}"),
+        format!("{MARKER}: {MARKER}\n{line}"),
+        format!("{MARKER}\n{line}"),
+        format!("{line} {MARKER}: x"),
+        format!("{line}\n{key}: {MARKER}"),
+    ]
+}
+
+#[expect(clippy::print_stdout, reason = "the figure is part of the result")]
 #[test]
-fn no_value_that_looks_like_a_secret_is_ever_shown() {
+fn no_value_of_the_file_that_looks_like_a_secret_is_ever_shown() {
     let lines: Vec<&str> = EVERY_KEY.lines().collect();
     let mut tried = 0;
     for (at, line) in lines.iter().enumerate() {
-        let Some((key, _)) = line.split_once(':') else {
-            continue;
-        };
-        for form in [
-            format!("{key}: {MARKER}"),
-            format!("{key}:{MARKER}"),
-            format!("{key}: \"{MARKER}"),
-            format!("{key}: [{MARKER}, {{ {MARKER}: {MARKER} }}]"),
-            format!("{key}: {{ file: {MARKER} }}"),
-            format!("{key}: {{ url: {MARKER}, nope: 1 }}"),
-            format!("{key}: https://{MARKER}@{MARKER}/{MARKER}"),
-            format!("{key}: !{MARKER}"),
-            format!("{key}: *{MARKER}"),
-            format!("{key}: &{MARKER} {MARKER}"),
-            format!("{key}: |\n {MARKER}\n {MARKER}: {MARKER}"),
-            format!("{key}: \"${{UNSET:-{MARKER}}} {MARKER}${{\""),
-            format!("{key}: # {MARKER}"),
-            format!("{MARKER}: {MARKER}\n{line}"),
-            format!("{MARKER}\n{line}"),
-            format!("{line} {MARKER}: x"),
-            format!("{line}\n{key}: {MARKER}"),
-        ] {
-            let text = [&lines[..at], &[form.as_str()], &lines[at + 1..]]
-                .concat()
-                .join("\n");
-            check_hidden(&text, &[]);
-            tried += 1;
-        }
-    }
-    let keys = [
-        "ADMIN__TOKEN",
-        "LISTEN",
-        "ROUTES",
-        "SOURCES__GOGS__SECRET",
-        "SOURCES",
-        "NOPE",
-        "ADMIN__HOSTS",
-    ];
-    for key in keys {
-        for value in [
-            MARKER.to_owned(),
-            format!("[{MARKER}, {{ a: {MARKER} }}]"),
-            format!("${{{MARKER}"),
-        ] {
-            check_hidden(EVERY_KEY, &[(&format!("GOGS_RELAY__{key}"), &value)]);
+        for slip in slips(line) {
+            let text = [&lines[..at], &[slip.as_str()], &lines[at + 1..]].concat();
+            check_hidden(&text.join("\n"), &[]);
             tried += 1;
         }
     }
     println!("{tried} files with a secret in the wrong place");
+}
+
+#[test]
+fn no_value_of_the_environment_is_ever_shown() {
+    let keys = [
+        "ADMIN__HOSTS",
+        "ADMIN__TOKEN",
+        "DESTINATIONS__SCREEN__TEMPLATES",
+        "DESTINATIONS__SCREEN__WAS",
+        "LISTEN",
+        "NOPE",
+        "ROUTES",
+        "SOURCES",
+        "SOURCES__GOGS__SECRET",
+    ];
+    // As short and plain as a bad password.
+    for secret in [MARKER, "hunter2"] {
+        for key in keys {
+            for value in [secret.to_owned(), format!("[{secret}, {{ a: {secret} }}]")] {
+                check_hides(
+                    secret,
+                    EVERY_KEY,
+                    &[(&format!("GOGS_RELAY__{key}"), &value)],
+                );
+            }
+        }
+        for line in [
+            "  - to: [\"${PASSWORD}\"]",
+            "    from: \"${PASSWORD}\"",
+            "    events: \"${PASSWORD}\"",
+        ] {
+            let text = format!("{EVERY_KEY}  - to: [screen]\n{line}\n");
+            check_hides(secret, &text, &[("PASSWORD", secret)]);
+        }
+        for key in ["templates", "was", "rate", "order"] {
+            let text = EVERY_KEY.replace(
+                "    console: {}",
+                &format!("    console: {{}}\n    {key}: ${{PASSWORD}}"),
+            );
+            check_hides(secret, &text, &[("PASSWORD", secret)]);
+        }
+    }
 }
 
 proptest! {
