@@ -211,6 +211,7 @@ impl Facts {
             "gogs_url": self.gogs_url,
             "ref_url": self.ref_url,
             "issue_url": self.issue_url,
+            "numbered_title": numbered_title(payload),
             "sender_url": self.sender_url,
             "event_url": self.event_url,
         }) else {
@@ -218,6 +219,15 @@ impl Facts {
         };
         payload.extend(facts);
     }
+}
+
+/// `#12 Overshoot on final burn`, of an issue or a pull request.
+fn numbered_title(payload: &Map<String, Value>) -> Option<String> {
+    ["issue", "pull_request"].iter().find_map(|holder| {
+        let number = find(payload, &[holder, "number"]).or_else(|| find(payload, &["number"]))?;
+        let title = text(payload, &[holder, "title"])?;
+        Some(format!("#{number} {title}"))
+    })
 }
 
 fn only_commit_url(payload: &Map<String, Value>) -> Option<String> {

@@ -274,13 +274,18 @@ fn concat(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
 }
 
 /// `plural n one many`: the word that goes with the number; `many` is `one` with an s if left out.
+/// With `count=true` the number stands before it.
 fn plural(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let is_one = arguments.get(0)?.as_f64() == Some(1.0);
+    let number = arguments.get(0)?;
     let one = arguments.text(1)?;
-    Ok(match arguments.optional(2) {
-        _ if is_one => one.into(),
-        Some(many) => many.render().into(),
-        None => format!("{one}s").into(),
+    let word = match arguments.optional(2) {
+        _ if number.as_f64() == Some(1.0) => one,
+        Some(many) => many.render(),
+        None => format!("{one}s"),
+    };
+    Ok(match arguments.flag("count") {
+        true => format!("{} {word}", number.render()).into(),
+        false => word.into(),
     })
 }
 

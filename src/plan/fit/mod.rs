@@ -124,14 +124,15 @@ fn is_nothing(value: &mut Value) -> bool {
     }
 }
 
-/// Whether a service would take this for an address.
-fn is_url(text: &str, longest: usize) -> bool {
-    let Ok(url) = url::Url::parse(text) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let is_public_looking = host.contains('.') || host.starts_with('[');
-    matches!(url.scheme(), "http" | "https") && is_public_looking && text.len() <= longest
+fn leave_out_bad_url(holder: &mut Map<String, Value>, name: &str, is_good: impl Fn(&str) -> bool) {
+    if holder.contains_key(name) && !holder[name].as_str().is_some_and(is_good) {
+        holder.remove(name);
+    }
+}
+
+/// Whether this is an address of the web.
+fn is_web(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// Puts a setting of the destination in where the template did not write its own.
