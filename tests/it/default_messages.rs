@@ -1,22 +1,16 @@
 //! The `default` set: what people read in their channel, for every event that Gogs was seen to send.
 
-use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use gogs_relay::clock::Timestamp;
-use gogs_relay::destination::{self, Destination, Kind, Order, RetryPolicy, SecretUrl};
-use gogs_relay::event::{Event, EventId};
-use gogs_relay::plan::{Rendered, Step, Templates, samples};
+use gogs_relay::destination::Kind;
+use gogs_relay::event::Event;
+use gogs_relay::plan::{Templates, samples};
 use serde_json::Value;
 
 use crate::corpus;
+use crate::messages::{built_in, destination, discord, event, message, slack};
 
-static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| {
-    let (templates, problems) = Templates::load(Path::new("no such folder"));
-    assert!(problems.is_empty(), "{problems:?}");
-    templates
-});
+static TEMPLATES: LazyLock<Templates> = LazyLock::new(built_in);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Service {
@@ -140,7 +134,7 @@ fn for_every_message(check: impl Fn(&str, Service, &Value, &Value)) {
     let recorded = recorded.iter().filter_map(|it| Some((it.file.clone(), recorded_event(it)?)));
     let samples = samples().into_iter().map(|sample| {
         let name = format!("{} {}", sample.event, sample.what);
-        (name, event(&sample.event, sample.body))
+        (name, event(&sample.event, &sample.body))
     });
     let mut count = 0;
     for (name, event) in recorded.chain(samples) {
@@ -159,63 +153,16 @@ fn recorded_event(recorded: &corpus::Recorded) -> Option<Event> {
         let other = ["slack", "discord", "dingtalk"];
         delivered.body.starts_with('{') && !other.iter().any(|kind| hook.contains(kind))
     })?;
-    Some(event(delivered.header("X-Gogs-Event")?, delivered.body.clone().into()))
-}
-
-fn event(name: &str, body: bytes::Bytes) -> Event {
-    Event {
-        source: "gogs".into(),
-        name: name.into(),
-        delivery_id: "3f8e1c52-0f0e-4b59-9d0b-6a1f5d8f1a11".into(),
-        received: Timestamp(1_750_000_000_000),
-        body,
-    }
+    Some(event(delivered.header("X-Gogs-Event")?, delivered.body.as_bytes()))
 }
 
 fn render(event: &Event, service: Service) -> Value {
-    match TEMPLATES.render(event, EventId(7), &to(service), Step::Chosen, None) {
-        Rendered::Message(message) => {
-            assert_eq!((message.step, message.fallback), (Step::Chosen, None));
-            serde_json::from_slice(&message.body).unwrap()
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn to(service: Service) -> Destination {
-    let url = SecretUrl::parse("https://chat.example/hook").unwrap();
     let kind = match service {
-        Slack => Kind::Slack(destination::Slack {
-            url,
-            channel: None,
-            username: None,
-            icon_url: None,
-            color: None,
-        }),
-        Discord => Kind::Discord(destination::Discord {
-            url,
-            username: None,
-            avatar_url: None,
-            color: None,
-            thread_id: None,
-        }),
+        Slack => Kind::Slack(slack()),
+        Discord => Kind::Discord(discord()),
     };
-    Destination {
-        name: "chat".into(),
-        was: None,
-        kind,
-        templates: "default".to_owned(),
-        order: Order::Strict,
-        pace: None,
-        timeout: Duration::from_secs(15),
-        retry: RetryPolicy {
-            first: Duration::from_secs(1),
-            factor: 2.0,
-            max: Duration::from_secs(600),
-            jitter: 0.2,
-            give_up_after: Duration::from_secs(3600),
-        },
-    }
+    let message = message(&TEMPLATES, event, &destination(kind, "default"));
+    serde_json::from_slice(&message.body).unwrap()
 }
 
 fn text(value: &Value) -> &str {
@@ -239,14 +186,18 @@ fn strings(value: &Value) -> Vec<&str> {
 /// What a person reads of the whole message, a part a line.
 fn shown(service: Service, message: &Value) -> String {
     let parts = match service {
-        Slack => vec![&message["text"], &message["attachments"][0]["text"]],
+        Slack => {
+            let attachment = &message["attachments"][0];
+            vec![&message["text"], &attachment["text"], &attachment["footer"]]
+        }
         Discord => {
             let embed = &message["embeds"][0];
             vec![&embed["author"]["name"], &embed["title"], &embed["description"]]
         }
     };
-    let parts: Vec<String> = parts.into_iter().map(|part| visible(service, text(part))).collect();
-    parts.join("\n").trim().to_owned()
+    let parts = parts.into_iter().filter(|part| part.is_string());
+    let parts: Vec<String> = parts.map(|part| visible(service, text(part))).collect();
+    parts.join("\n")
 }
 
 /// A text without what the service does not show: the addresses of links, escapes.
