@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{escape, shown};
+use super::escape;
 
 /// The whole message.
 pub fn draw(body: &Value) -> String {
@@ -35,7 +35,8 @@ fn attached(attachment: &Value) -> String {
         None => drawn += &format!("<div class=title>{title}</div>"),
     }
     drawn += &mrkdwn(&text(attachment, "text"));
-    drawn += &format!("<div class=footer>{}</div>", shown(attachment, "footer"));
+    let footer = escape(&unescape(&text(attachment, "footer")));
+    drawn += &format!("<div class=footer>{footer}</div>");
     drawn + "</div>"
 }
 

@@ -215,7 +215,7 @@ fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     if arguments.flag("exact") {
         return Ok(text.split('\n').next().unwrap_or_default().into());
     }
-    let mut lines = text.split(['\n', '\r']).map(str::trim);
+    let mut lines = text.split(LINE_ENDS).map(str::trim);
     Ok(lines
         .find(|line| !line.is_empty())
         .unwrap_or_default()
@@ -246,8 +246,8 @@ fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
 
 /// The first lines that are not blank, and whether there are others.
 fn first_lines(text: &str, most: usize) -> (String, bool) {
-    let mut lines = text.split(LINE_ENDS).map(str::trim_end);
-    let mut lines = lines.by_ref().filter(|line| !line.is_empty());
+    let lines = text.split(LINE_ENDS).map(str::trim_end);
+    let mut lines = lines.filter(|line| !line.is_empty());
     let kept: Vec<&str> = lines.by_ref().take(most).collect();
     (kept.join("\n"), lines.next().is_some())
 }

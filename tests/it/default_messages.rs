@@ -1,22 +1,16 @@
 //! The `default` set: what people read in their channel, for every event that Gogs was seen to send.
 
-use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use gogs_relay::clock::Timestamp;
-use gogs_relay::destination::{self, Destination, Kind, Order, RetryPolicy, SecretUrl};
-use gogs_relay::event::{Event, EventId};
-use gogs_relay::plan::{Rendered, Step, Templates, samples};
+use gogs_relay::destination::Kind;
+use gogs_relay::event::Event;
+use gogs_relay::plan::{Templates, samples};
 use serde_json::Value;
 
 use crate::corpus;
+use crate::messages::{built_in, destination, discord, event, message, slack};
 
-static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| {
-    let (templates, problems) = Templates::load(Path::new("no such folder"));
-    assert!(problems.is_empty(), "{problems:?}");
-    templates
-});
+static TEMPLATES: LazyLock<Templates> = LazyLock::new(built_in);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Service {
@@ -38,10 +32,7 @@ fn every_message_comes_from_the_set_itself_and_within_the_services_limits() {
                 assert!(units(&attachment["text"]) <= 4000, "{name}");
                 assert!(!text(&attachment["fallback"]).contains("<http"), "{name}");
                 let color = text(&attachment["color"]);
-                assert!(
-                    color.len() == 7 && color.starts_with('#'),
-                    "{name}: {color}"
-                );
+                assert!(color.len() == 7 && color.starts_with('#'), "{name}: {color}");
             }
         }
         Discord => {
@@ -61,17 +52,7 @@ fn every_message_comes_from_the_set_itself_and_within_the_services_limits() {
 fn no_message_holds_what_only_a_machine_would_write() {
     for_every_message(|name, service, payload, message| {
         let shown = shown(service, message);
-        for blemish in [
-            "0001-01-01",
-            "\n\n",
-            " \n",
-            "\n ",
-            "undefined",
-            "[object]",
-            "&#39;",
-            "&amp;",
-            "&lt;",
-        ] {
+        for blemish in ["0001-01-01", "\n\n", " \n", "\n ", "undefined", "[object]", "&#39;", "&amp;", "&lt;"] {
             assert!(!shown.contains(blemish), "{name}: {blemish:?} in {shown}");
         }
         for count in [" 0 commit", " 1 commits", "null", "Closed #", "Reopened #"] {
@@ -97,18 +78,11 @@ fn every_message_says_who_did_what_where() {
             text(&payload["repository"]["full_name"]).to_owned(),
         ];
         for holder in ["issue", "pull_request"] {
-            said.extend(
-                payload[holder]["number"]
-                    .as_u64()
-                    .map(|number| format!("#{number} ")),
-            );
+            said.extend(payload[holder]["number"].as_u64().map(|number| format!("#{number} ")));
         }
         said.extend(payload["release"]["tag_name"].as_str().map(str::to_owned));
         said.extend(payload["forkee"]["full_name"].as_str().map(str::to_owned));
-        if let Some(reference) = payload["ref"]
-            .as_str()
-            .filter(|_| !line.contains("It works"))
-        {
+        if let Some(reference) = payload["ref"].as_str().filter(|_| !line.contains("It works")) {
             said.push(reference.replace("refs/heads/", ""));
         }
         for part in said {
@@ -124,17 +98,12 @@ fn every_link_leads_to_a_page_of_the_gogs_that_sent_the_event() {
         assert!(!links.is_empty(), "{name}");
         let from = payload.to_string();
         let repo = text(&payload["repository"]["html_url"]);
-        let root = repo
-            .strip_suffix(text(&payload["repository"]["full_name"]))
-            .unwrap();
+        let root = repo.strip_suffix(text(&payload["repository"]["full_name"])).unwrap();
         let sender = text(&payload["sender"]["username"]);
         for link in links {
             let parsed = url::Url::parse(&link);
             assert_eq!(parsed.map(String::from).as_deref(), Ok(&*link), "{name}");
-            assert!(
-                link.is_ascii() && !link.contains(['(', ')', '<', '>', '|', '"']),
-                "{name}: {link}"
-            );
+            assert!(link.is_ascii() && !link.contains(['(', ')', '<', '>', '|', '"']), "{name}: {link}");
             let page = link.strip_prefix(repo).unwrap_or_default();
             let derived = ["/src/", "/issues/", "/pulls/", "/releases"];
             assert!(
@@ -162,12 +131,10 @@ fn nothing_that_somebody_wrote_reaches_a_channel() {
 /// sample, for both services.
 fn for_every_message(check: impl Fn(&str, Service, &Value, &Value)) {
     let recorded = corpus::all();
-    let recorded = recorded
-        .iter()
-        .filter_map(|it| Some((it.file.clone(), recorded_event(it)?)));
+    let recorded = recorded.iter().filter_map(|it| Some((it.file.clone(), recorded_event(it)?)));
     let samples = samples().into_iter().map(|sample| {
         let name = format!("{} {}", sample.event, sample.what);
-        (name, event(&sample.event, sample.body))
+        (name, event(&sample.event, &sample.body))
     });
     let mut count = 0;
     for (name, event) in recorded.chain(samples) {
@@ -186,66 +153,16 @@ fn recorded_event(recorded: &corpus::Recorded) -> Option<Event> {
         let other = ["slack", "discord", "dingtalk"];
         delivered.body.starts_with('{') && !other.iter().any(|kind| hook.contains(kind))
     })?;
-    Some(event(
-        delivered.header("X-Gogs-Event")?,
-        delivered.body.clone().into(),
-    ))
-}
-
-fn event(name: &str, body: bytes::Bytes) -> Event {
-    Event {
-        source: "gogs".into(),
-        name: name.into(),
-        delivery_id: "3f8e1c52-0f0e-4b59-9d0b-6a1f5d8f1a11".into(),
-        received: Timestamp(1_750_000_000_000),
-        body,
-    }
+    Some(event(delivered.header("X-Gogs-Event")?, delivered.body.as_bytes()))
 }
 
 fn render(event: &Event, service: Service) -> Value {
-    match TEMPLATES.render(event, EventId(7), &to(service), Step::Chosen, None) {
-        Rendered::Message(message) => {
-            assert_eq!((message.step, message.fallback), (Step::Chosen, None));
-            serde_json::from_slice(&message.body).unwrap()
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn to(service: Service) -> Destination {
-    let url = SecretUrl::parse("https://chat.example/hook").unwrap();
     let kind = match service {
-        Slack => Kind::Slack(destination::Slack {
-            url,
-            channel: None,
-            username: None,
-            icon_url: None,
-            color: None,
-        }),
-        Discord => Kind::Discord(destination::Discord {
-            url,
-            username: None,
-            avatar_url: None,
-            color: None,
-            thread_id: None,
-        }),
+        Slack => Kind::Slack(slack()),
+        Discord => Kind::Discord(discord()),
     };
-    Destination {
-        name: "chat".into(),
-        was: None,
-        kind,
-        templates: "default".to_owned(),
-        order: Order::Strict,
-        pace: None,
-        timeout: Duration::from_secs(15),
-        retry: RetryPolicy {
-            first: Duration::from_secs(1),
-            factor: 2.0,
-            max: Duration::from_secs(600),
-            jitter: 0.2,
-            give_up_after: Duration::from_secs(3600),
-        },
-    }
+    let message = message(&TEMPLATES, event, &destination(kind, "default"));
+    serde_json::from_slice(&message.body).unwrap()
 }
 
 fn text(value: &Value) -> &str {
@@ -269,21 +186,18 @@ fn strings(value: &Value) -> Vec<&str> {
 /// What a person reads of the whole message, a part a line.
 fn shown(service: Service, message: &Value) -> String {
     let parts = match service {
-        Slack => vec![&message["text"], &message["attachments"][0]["text"]],
+        Slack => {
+            let attachment = &message["attachments"][0];
+            vec![&message["text"], &attachment["text"], &attachment["footer"]]
+        }
         Discord => {
             let embed = &message["embeds"][0];
-            vec![
-                &embed["author"]["name"],
-                &embed["title"],
-                &embed["description"],
-            ]
+            vec![&embed["author"]["name"], &embed["title"], &embed["description"]]
         }
     };
-    let parts: Vec<String> = parts
-        .into_iter()
-        .map(|part| visible(service, text(part)))
-        .collect();
-    parts.join("\n").trim().to_owned()
+    let parts = parts.into_iter().filter(|part| part.is_string());
+    let parts: Vec<String> = parts.map(|part| visible(service, text(part))).collect();
+    parts.join("\n")
 }
 
 /// A text without what the service does not show: the addresses of links, escapes.
@@ -314,8 +228,7 @@ fn visible(service: Service, text: &str) -> String {
             let mut characters = shown.chars().peekable();
             let mut plain = String::new();
             while let Some(character) = characters.next() {
-                let escapes =
-                    character == '\\' && characters.peek().is_some_and(char::is_ascii_punctuation);
+                let escapes = character == '\\' && characters.peek().is_some_and(char::is_ascii_punctuation);
                 match character {
                     _ if escapes => plain.extend(characters.next()),
                     '[' | '`' | '\u{200b}' => {}
@@ -331,11 +244,7 @@ fn visible(service: Service, text: &str) -> String {
 fn links(service: Service, message: &Value) -> Vec<String> {
     let mut links = Vec::new();
     for part in strings(message) {
-        let (open, close) = if service == Slack {
-            ("<", "|")
-        } else {
-            ("](", ")")
-        };
+        let (open, close) = if service == Slack { ("<", "|") } else { ("](", ")") };
         for piece in part.split(open).skip(1) {
             let link = piece.split(close).next().unwrap_or_default();
             links.push(link.replace("&amp;", "&"));
@@ -343,10 +252,6 @@ fn links(service: Service, message: &Value) -> Vec<String> {
     }
     let embed = &message["embeds"][0];
     let own = [&embed["url"], &embed["author"]["url"]];
-    links.extend(
-        own.iter()
-            .filter_map(|link| link.as_str())
-            .map(str::to_owned),
-    );
+    links.extend(own.iter().filter_map(|link| link.as_str()).map(str::to_owned));
     links
 }
