@@ -53,3 +53,47 @@ pub struct Facts {
     /// Gogs' “Test Delivery” button was pressed.
     pub is_test: bool,
 }
+
+impl Facts {
+    /// One line that says what an event is, for lists and for searching: `push on main in
+    /// orbit/lander by mira`, as far as it is known.
+    pub fn summary(&self, event: &str) -> String {
+        let mut line = event.replace('_', " ");
+        let parts = [
+            (" ", &self.action),
+            (" on tag ", &self.tag),
+            (
+                if self.tag.is_some() { " at " } else { " on " },
+                &self.branch,
+            ),
+            (" in ", &self.repo),
+            (" by ", &self.sender),
+        ];
+        for (word, part) in parts {
+            if let Some(part) = part {
+                line.push_str(word);
+                line.push_str(part);
+            }
+        }
+        if self.is_test {
+            line.push_str(" (test delivery)");
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_names_what_there_is_and_nothing_else() {
+        let mut facts = Facts { repo: Some("orbit/lander".into()), ..Facts::default() };
+        assert_eq!(facts.summary("fork"), "fork in orbit/lander");
+        facts.action = Some("closed".into());
+        facts.branch = Some("main".into());
+        facts.sender = Some("mira".into());
+        let summary = facts.summary("pull_request");
+        assert_eq!(summary, "pull request closed on main in orbit/lander by mira");
+    }
+}

@@ -35,7 +35,7 @@ pub(super) fn run(config: &Path, args: &Args) -> Outcome {
         writeln!(out, "{}", trail::explained(&explained)).context("failed to print")?;
         return Ok(());
     }
-    writeln!(out, "{}", trail::summary(&event.name, &facts)).context("failed to print")?;
+    writeln!(out, "{}", facts.summary(&event.name)).context("failed to print")?;
     for route in &explained {
         writeln!(out, "  {}", line(route)).context("failed to print")?;
     }

@@ -64,7 +64,7 @@ fn payload(args: &Args) -> Result<(String, Bytes), Failure> {
     let event = args.event.clone().unwrap_or_else(|| "push".to_owned());
     let all = samples();
     match all.iter().find(|sample| sample.event == event) {
-        Some(sample) => Ok((event, sample.body.clone())),
+        Some(sample) => Ok((event, made_new(&sample.body))),
         None => {
             let mut known: Vec<&str> = all.iter().map(|sample| sample.event.as_str()).collect();
             known.dedup();
@@ -75,6 +75,15 @@ fn payload(args: &Args) -> Result<(String, Bytes), Failure> {
             Err(Failure::Usage(Some(advice)))
         }
     }
+}
+
+/// Two equal bodies in a short time are one event, so each sample sent says when it was.
+fn made_new(sample: &Bytes) -> Bytes {
+    let Ok(mut payload) = serde_json::from_slice::<serde_json::Value>(sample) else {
+        return sample.clone();
+    };
+    payload["repository"]["updated_at"] = Clock::system().now().to_string().into();
+    serde_json::to_vec_pretty(&payload).map_or_else(|_| sample.clone(), Bytes::from)
 }
 
 /// Hook and secret: as given, or the source's in relay.yaml, which is read only when needed.

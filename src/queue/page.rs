@@ -41,26 +41,6 @@ impl Entry {
         self.event.body = Bytes::copy_from_slice(&self.event.body);
         self
     }
-
-    /// One line that says what happened.
-    pub(super) fn summary(&self) -> String {
-        let facts = &self.facts;
-        let mut line = self.event.name.to_string();
-        let place = facts.branch.as_ref().or(facts.tag.as_ref());
-        for part in [&facts.action, &facts.repo]
-            .into_iter()
-            .flatten()
-            .chain(place)
-        {
-            line.push(' ');
-            line.push_str(part);
-        }
-        if let Some(sender) = &facts.sender {
-            line.push_str(" by ");
-            line.push_str(sender);
-        }
-        line
-    }
 }
 
 /// A page, ready to be read.

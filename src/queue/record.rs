@@ -31,7 +31,7 @@ impl About {
             source: entry.event.source.clone(),
             name: entry.event.name.clone(),
             repo: repo.map(|repo| cut(repo, 200).to_owned()),
-            summary: cut(&entry.summary(), 240).to_owned(),
+            summary: cut(&entry.facts.summary(&entry.event.name), 240).to_owned(),
             received: entry.event.received,
         }
     }

@@ -63,16 +63,14 @@ impl Binary {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and how it ended.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// SIGTERM.
+    pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end, and says how it was.
+    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
@@ -153,25 +151,10 @@ impl Client {
         })
     }
 
-    /// Posts a signed push-like delivery; an error when the relay goes away.
-    pub fn deliver(
-        &mut self,
-        source: &str,
-        secret: &str,
-        id: &str,
-        event: &str,
-        body: &str,
-    ) -> std::io::Result<Answer> {
-        let head = format!(
-            "POST /hooks/{source} HTTP/1.1\r\nHost: relay\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
-             Content-Type: application/json\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: {event}\r\n\
-             X-Gogs-Signature: {}\r\nAccept-Encoding: gzip\r\n\r\n",
-            body.len(),
-            signature(secret, body),
-        );
-        self.stream
-            .get_mut()
-            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    /// Posts a signed delivery; an error when the relay goes away.
+    pub fn deliver(&mut self, source: &str, secret: &str, id: &str, body: &str) -> std::io::Result<Answer> {
+        let head = head(source, secret, id, body, "");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         self.answer()
     }
 
@@ -200,5 +183,45 @@ impl Client {
             status,
             body: String::from_utf8(body).map_err(|_| broken())?,
         })
+    }
+}
+
+/// The head of a signed push, as Gogs writes it, with `more` lines of header.
+fn head(source: &str, secret: &str, id: &str, body: &str, more: &str) -> String {
+    format!(
+        "POST /hooks/{source} HTTP/1.1\r\nHost: relay\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
+         Content-Type: application/json\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: push\r\n\
+         X-Gogs-Signature: {}\r\nAccept-Encoding: gzip\r\n{more}\r\n",
+        body.len(),
+        signature(secret, body),
+    )
+}
+
+/// A request that the relay has begun to read, and whose body is still to come.
+pub struct HalfSent {
+    client: Client,
+    id: String,
+    body: String,
+}
+
+impl HalfSent {
+    /// Returns when the relay has asked for the body.
+    pub fn start(address: SocketAddr, secret: &str, id: String) -> HalfSent {
+        let body = format!(r#"{{"ref":"refs/heads/main","commits":[],"compare_url":"{id}"}}"#);
+        let mut client = Client::connect(address).unwrap();
+        let head = head("gogs", secret, &id, &body, "Expect: 100-continue\r\n");
+        client.stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let mut lines = String::new();
+        while !lines.ends_with("\r\n\r\n") {
+            assert!(client.stream.read_line(&mut lines).unwrap() > 0, "closed after {lines:?}");
+        }
+        assert!(lines.starts_with("HTTP/1.1 100 "), "{lines}");
+        HalfSent { client, id, body }
+    }
+
+    /// Sends the body; the id, and the answer.
+    pub fn finish(mut self) -> (String, Answer) {
+        self.client.stream.get_mut().write_all(self.body.as_bytes()).unwrap();
+        (self.id, self.client.answer().unwrap())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gogs_relay::clock::Clock;
 use gogs_relay::standin::{FakeGogs, StandIn};
 
-use crate::binary::{Binary, Client, PATIENCE};
+use crate::binary::{Binary, Client, HalfSent, PATIENCE};
 
 const SECRET: &str = "kill-test";
 /// Connections that post at once.
@@ -41,7 +41,8 @@ async fn whatever_was_acknowledged_before_a_kill_arrives_after_the_restart() {
         let arrived = all_arrive(standin, &acknowledged);
         assert!(clock.timeout(PATIENCE, arrived).await.is_ok(), "{}", missing(standin, &acknowledged));
     }
-    assert!(relay.terminate().success());
+    relay.ask_to_stop();
+    assert!(relay.wait().success());
     let (first, second) = (repeats(&first), repeats(&second));
     println!(
         "{} kills, {} acknowledged, 0 lost; {first} and {second} came more than once",
@@ -88,7 +89,7 @@ fn post_until_it_dies(
     for number in 0.. {
         let id = format!("{round}-{connection}-{number}");
         let body = format!(r#"{{"ref":"refs/heads/main","commits":[],"compare_url":"{id}"}}"#);
-        let Ok(answer) = client.deliver("gogs", SECRET, &id, "push", &body) else { return };
+        let Ok(answer) = client.deliver("gogs", SECRET, &id, &body) else { return };
         assert_eq!(answer.status, 202, "{answer:?}");
         ids.lock().unwrap().push(id);
         answered.fetch_add(1, Ordering::SeqCst);
@@ -123,4 +124,62 @@ fn missing(standin: &StandIn, ids: &[String]) -> String {
 
 fn repeats(standin: &StandIn) -> usize {
     counts(standin).values().filter(|&&count| count > 1).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_answers_what_is_in_flight_and_loses_nothing() {
+    let clock = Clock::system();
+    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
+    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
+    let relay = Binary::start(folder.path());
+
+    let stopped = tokio::task::spawn_blocking(move || stop_under_load(relay)).await.unwrap();
+    assert!(stopped.status.success(), "{}", stopped.status);
+    assert!(stopped.took < std::time::Duration::from_secs(10), "it took {:?}, the grace is 10 s", stopped.took);
+
+    let _relay = Binary::start(folder.path());
+    for standin in [&first, &second] {
+        let arrived = all_arrive(standin, &stopped.acknowledged);
+        assert!(clock.timeout(PATIENCE, arrived).await.is_ok(), "{}", missing(standin, &stopped.acknowledged));
+    }
+    println!("stopped in {:?}; {} acknowledged, 0 lost", stopped.took, stopped.acknowledged.len());
+}
+
+struct Stopped {
+    acknowledged: Vec<String>,
+    status: std::process::ExitStatus,
+    took: std::time::Duration,
+}
+
+/// SIGTERM while connections post, and while some requests are half sent: those are answered.
+fn stop_under_load(relay: Binary) -> Stopped {
+    let (hooks, answered, ids) = (relay.hooks, AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let mut stopped = None;
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let (answered, ids) = (&answered, &ids);
+            scope.spawn(move || post_until_it_dies(hooks, 0, connection, answered, ids));
+        }
+        while answered.load(Ordering::SeqCst) < 200 {
+            std::thread::yield_now();
+        }
+        let half_sent: Vec<_> = (0..4).map(|number| HalfSent::start(hooks, SECRET, format!("half-{number}"))).collect();
+        let clock = Clock::system();
+        relay.ask_to_stop();
+        // The listener is gone, so the relay knows that it is to stop.
+        while Client::connect(hooks).is_ok() {
+            std::thread::yield_now();
+        }
+        for half in half_sent {
+            let (id, answer) = half.finish();
+            assert_eq!(answer.status, 202, "{answer:?}");
+            ids.lock().unwrap().push(id);
+        }
+        let status = relay.wait();
+        stopped = Some((status, clock.elapsed()));
+    });
+    let (status, took) = stopped.unwrap();
+    Stopped { acknowledged: ids.into_inner().unwrap(), status, took }
 }

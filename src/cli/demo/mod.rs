@@ -99,15 +99,16 @@ async fn tell(
     conclude(services, admin).await
 }
 
-/// The first sample of each event.
+/// The most telling sample of each event.
 fn one_of_each_event() -> Vec<Sample> {
-    let mut chosen: Vec<Sample> = Vec::new();
-    for sample in samples() {
-        if chosen.iter().all(|have| have.event != sample.event) {
-            chosen.push(sample);
-        }
-    }
-    chosen
+    let telling = ["commits", "branch", "fork", "opened", "created", "merged", "published"];
+    samples()
+        .into_iter()
+        .filter(|sample| {
+            let merged_stands_for_it = sample.event == "pull_request" && sample.what == "opened";
+            telling.contains(&sample.what.as_str()) && !merged_stands_for_it
+        })
+        .collect()
 }
 
 /// The three stand-ins.

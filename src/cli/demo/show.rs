@@ -5,14 +5,13 @@ use serde_json::Value;
 use crate::cli::paint::{self, tame};
 use crate::standin::Received;
 
-/// A message under the name of where it arrived.
+/// A message beside the name of where it arrived.
 pub(super) fn bubble(name: &str, message: &str) -> String {
-    let label = paint::stdout().dim(&format!("{name:>8} │ "));
-    message
-        .lines()
-        .map(|line| format!("{label}{line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let paint = paint::stdout();
+    let label = |line| if line == 0 { paint.bold(&format!("{name:>8}")) } else { " ".repeat(8) };
+    let lines = message.lines().enumerate();
+    let lines: Vec<String> = lines.map(|(at, line)| format!("{}{}{line}", label(at), paint.dim(" │ "))).collect();
+    lines.join("\n")
 }
 
 /// A send that was answered badly on purpose.
