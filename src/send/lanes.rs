@@ -182,8 +182,15 @@ impl Schedule {
         }
     }
 
-    /// Gives a lane its workers; those at work look once more before they rest.
+    /// Gives a lane its workers; if some are at work, the next to rest is replaced once, because
+    /// it may have looked too early.
     fn wake(&mut self, name: &Arc<str>) {
+        let lane = self.lanes.entry(name.clone()).or_default();
+        lane.again = lane.working > 0;
+        self.staff(name);
+    }
+
+    fn staff(&mut self, name: &Arc<str>) {
         let Some(&width) = self.widths.get(name) else {
             return;
         };
@@ -191,11 +198,9 @@ impl Schedule {
         if let Some(due) = lane.due.take() {
             self.due.remove(&(due, name.clone()));
         }
-        lane.again = lane.working > 0;
         while lane.working < width {
             lane.working += 1;
-            let work = self.worker.clone().work(name.clone());
-            let task = self.workers.spawn(work);
+            let task = self.workers.spawn(self.worker.clone().work(name.clone()));
             self.lane_of.insert(task.id(), name.clone());
         }
     }
@@ -236,8 +241,8 @@ impl Schedule {
     fn note(&mut self, (name, rest): Rested) {
         let lane = self.lanes.entry(name.clone()).or_default();
         lane.working -= 1;
-        if lane.again {
-            return self.wake(&name);
+        if std::mem::take(&mut lane.again) {
+            return self.staff(&name);
         }
         let Rest::Until(due) = rest else { return };
         let due = lane.due.map_or(due, |old| old.min(due));

@@ -33,9 +33,14 @@ pub fn gave_up(
 }
 
 /// Whether the delivery behind this head should be tried once: the head has failed, answered by
-/// HTTP, often enough since that was last done.
+/// HTTP, ten times, or ten times more. `counts` says whether its last failure was of that sort.
 pub fn look_past_head(lease: &Lease, counts: bool) -> bool {
-    counts && !lease.past_head && !lease.is_probe && lease.answered + 1 >= POISON_AFTER
+    counts
+        && !lease.is_probe
+        && lease
+            .answered
+            .saturating_add(1)
+            .is_multiple_of(POISON_AFTER)
 }
 
 /// A value for `jitter`, evenly spread over -1 to 1.
