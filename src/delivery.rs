@@ -104,6 +104,8 @@ pub enum Reason {
     GaveUp,
     /// The log was full and this was its oldest.
     LaneFull,
+    /// Its event can no longer be read from disk.
+    Damaged,
     /// A bug of ours, caught.
     Panic,
     /// A person did it.
@@ -134,6 +136,7 @@ impl Reason {
             Reason::Poison => "poison",
             Reason::GaveUp => "gave_up",
             Reason::LaneFull => "lane_full",
+            Reason::Damaged => "damaged",
             Reason::Panic => "panic",
             Reason::Manual => "manual",
         }

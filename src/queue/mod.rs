@@ -4,6 +4,33 @@
 //!
 //! All but [`Queue::settle`] are durable when they return.
 
+mod append;
+mod cache;
+mod chunk;
+mod codes;
+mod disk;
+mod duplicates;
+mod engine;
+mod find;
+mod head;
+mod key;
+mod lane;
+mod lane_value;
+mod lease;
+mod open;
+mod operate;
+mod page;
+mod pending;
+mod read;
+mod record;
+mod retention;
+mod settle;
+mod status;
+mod store;
+mod trail;
+mod view;
+mod writer;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +38,8 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::delivery::{Attempt, DeliveryId, Reason, State, Trace};
 use crate::event::{Event, EventId, Facts};
+use crate::queue::engine::Engine;
+use crate::queue::lease::LeaseToken;
 
 /// An event and where it goes: what `plan::route` made of it.
 #[derive(Clone, Debug)]
@@ -139,10 +168,6 @@ pub struct Lease {
     pub past_head: bool,
     pub(crate) token: LeaseToken,
 }
-
-/// What the engine needs to find the lease again.
-#[derive(Debug)]
-pub(crate) struct LeaseToken;
 
 /// What `next` has for a lane.
 #[derive(Debug)]
@@ -273,37 +298,47 @@ pub struct Stats {
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Queue {}
+pub struct Queue {
+    handle: Arc<Handle>,
+}
 
-#[expect(
-    clippy::todo,
-    unused_variables,
-    clippy::unused_async,
-    reason = "interface first"
-)]
+/// What is left when the last [`Queue`] is dropped unclosed: the writer writes what is due, and
+/// ends.
+#[derive(Debug)]
+struct Handle(Arc<Engine>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.begin_to_close();
+    }
+}
+
 impl Queue {
     /// Opens or makes the queue in `options.data`; returns when the first append is possible.
     ///
     /// # Errors
     /// In words: another process has it, or what is wrong with the disk or the data.
     pub fn open(options: Options, lanes: &[LaneSpec], clock: Clock) -> anyhow::Result<Queue> {
-        todo!()
+        let engine = open::open(options, lanes, clock)?;
+        let handle = Arc::new(Handle(engine));
+        Ok(Queue { handle })
     }
 
-    /// Stores an event with its plan, or finds the one it repeats.
+    /// Stores an event with its plan, or finds the one it repeats. Waits up to 8 s for room on
+    /// the disk.
     pub async fn append(&self, planned: Planned, repeats: Repeats) -> Result<Appended, QueueError> {
-        todo!()
+        self.engine().append(planned, repeats).await
     }
 
     /// The names of lanes that may have something to do since the last call; waits until there
     /// is one. For a single caller.
     pub async fn woken(&self) -> Vec<Arc<str>> {
-        todo!()
+        self.engine().woken().await
     }
 
     /// The lane's next delivery: redeliveries before the next event of the log.
     pub async fn next(&self, destination: &str) -> Result<Next, QueueError> {
-        todo!()
+        self.engine().next(destination).await
     }
 
     /// The delivery behind a head that is being retried, to see whether the head is poison.
@@ -311,32 +346,32 @@ impl Queue {
         &self,
         destination: &str,
     ) -> Result<Option<Box<Lease>>, QueueError> {
-        todo!()
+        self.engine().next_past_head(destination).await
     }
 
     /// Ends a lease. Written with the next commit, at the latest after 50 ms.
     pub fn settle(&self, lease: Lease, settlement: Settlement, trace: Option<Trace>) {
-        todo!()
+        self.engine().settle(lease, settlement, trace);
     }
 
     /// Buries the head of the lane, whoever leased it last: the poison rule found it.
     pub fn bury_head(&self, destination: &str, event: EventId, reason: Reason) {
-        todo!()
+        self.engine().bury_head(destination, event, reason);
     }
 
     /// Stops a lane by hand.
     pub async fn hold(&self, destination: &str, words: String) -> Result<(), QueueError> {
-        todo!()
+        self.engine().hold(destination, words).await
     }
 
     /// Ends any hold.
     pub async fn resume(&self, destination: &str) -> Result<(), QueueError> {
-        todo!()
+        self.engine().resume(destination).await
     }
 
     /// How many `discard` would cancel.
     pub async fn count(&self, destination: &str, range: Range) -> Result<u64, QueueError> {
-        todo!()
+        self.engine().count(destination, range).await
     }
 
     /// Cancels what waits in `range`, if it is `expect` deliveries; says how many.
@@ -346,7 +381,7 @@ impl Queue {
         range: Range,
         expect: Option<u64>,
     ) -> Result<u64, QueueError> {
-        todo!()
+        self.engine().discard(destination, range, expect).await
     }
 
     /// Starts a new round for an event, to each of these destinations where none waits; says
@@ -356,7 +391,7 @@ impl Queue {
         event: EventId,
         destinations: &[Arc<str>],
     ) -> Result<Vec<Arc<str>>, QueueError> {
-        todo!()
+        self.engine().redeliver(event, destinations).await
     }
 
     /// Looks through deliveries, newest first, for at most 25 ms and `limit` of them.
@@ -366,35 +401,42 @@ impl Queue {
         cursor: Option<String>,
         limit: usize,
     ) -> Result<Found, QueueError> {
-        todo!()
+        self.engine().find(filter, cursor, limit).await
     }
 
     /// One delivery, whatever its state.
     pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, QueueError> {
-        todo!()
+        self.engine().delivery(id).await
     }
 
     /// The body as sent, if it was kept.
     pub async fn sent(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, QueueError> {
-        todo!()
+        self.engine().sent(id).await
     }
 
     /// A stored event.
     pub async fn event(&self, id: EventId) -> Result<Option<Event>, QueueError> {
-        todo!()
+        self.engine().event(id).await
     }
 
     /// All lanes, by name.
     pub fn lanes(&self) -> Vec<LaneStatus> {
-        todo!()
+        self.engine().lanes()
     }
 
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.engine().stats()
     }
 
     /// Writes what is due, and closes. Everything after it gets [`QueueError::Closed`].
     pub async fn close(&self) {
-        todo!()
+        self.engine().begin_to_close();
+        let mut closed = self.engine().closed.subscribe();
+        // The sender lives as long as the engine.
+        closed.wait_for(|closed| *closed).await.ok();
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.handle.0
     }
 }

@@ -1,0 +1,227 @@
+//! What the queue's parts share: the state in memory, the database behind it, and who waits for
+//! what. One lock guards the state; nothing waits for the disk while it is held, but for a key
+//! or two that a single delivery needs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::delivery::State;
+use crate::queue::cache::Cache;
+use crate::queue::disk::Disk;
+use crate::queue::head::{Hashes, Head};
+use crate::queue::key::{self, Key, LaneId};
+use crate::queue::lane::{Lane, Now};
+use crate::queue::page::Entry;
+use crate::queue::pending::{Pending, WINDOW};
+use crate::queue::record::Record;
+use crate::queue::store::Store;
+use crate::queue::{Appended, Options, QueueError, Repeats};
+
+/// An operation that waits for the disk gives up after this; what it did stays, and is written
+/// when the disk works again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Attempt ids are reserved on disk in blocks.
+const ATTEMPTS: u64 = 10_000;
+
+pub(super) struct Engine {
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) store: Store,
+    pub(super) cache: Mutex<Cache>,
+    shared: Mutex<Shared>,
+    /// The writer has something to do.
+    pub(super) work: Condvar,
+    /// The stamp of [`Pending`] that is on disk.
+    pub(super) written: watch::Sender<u64>,
+    pub(super) woken: Notify,
+    pub(super) closed: watch::Sender<bool>,
+}
+
+/// What the lock guards.
+pub(super) struct Shared {
+    /// By id; the first stands for “no lane” and counts events without a route.
+    pub(super) lanes: Vec<Lane>,
+    pub(super) by_name: HashMap<Arc<str>, LaneId>,
+    pub(super) pending: Pending,
+    pub(super) appends: VecDeque<Request>,
+    pub(super) woken: Vec<LaneId>,
+    pub(super) log: Log,
+    pub(super) next_attempt: u64,
+    pub(super) attempts_reserved: u64,
+    pub(super) serial: u64,
+    pub(super) commits: u64,
+    /// Somebody waits for what is pending.
+    pub(super) urgent: bool,
+    pub(super) closing: bool,
+    /// The disk failed, and has not worked since.
+    pub(super) faulty: bool,
+}
+
+/// Where the log begins and ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Log {
+    /// The oldest sequence that is known, if only by a stub.
+    pub(super) first: u64,
+    /// The oldest sequence whose page is there.
+    pub(super) pages_from: u64,
+    pub(super) next: u64,
+    /// Events whose pages are there.
+    pub(super) events: u64,
+}
+
+/// An event that waits to be appended.
+pub(super) struct Request {
+    pub(super) entry: Entry,
+    pub(super) hashes: Hashes,
+    pub(super) repeats: Repeats,
+    pub(super) reply: oneshot::Sender<Result<Appended, QueueError>>,
+}
+
+impl Engine {
+    pub(super) fn new(options: Options, clock: Clock, store: Store, shared: Shared) -> Engine {
+        Engine {
+            disk: Disk::new(&options, clock.clone()),
+            options,
+            clock,
+            store,
+            cache: Mutex::default(),
+            shared: Mutex::new(shared),
+            work: Condvar::new(),
+            written: watch::Sender::new(0),
+            woken: Notify::new(),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            wall: self.clock.now(),
+            elapsed: self.clock.elapsed(),
+        }
+    }
+
+    /// Adds to what is pending. The first of it wakes the writer, which then waits a little for
+    /// more; a full window does not wait.
+    pub(super) fn push(&self, shared: &mut Shared, writes: Vec<(Key, Option<Vec<u8>>)>) -> u64 {
+        let before = shared.pending.bytes();
+        let was_empty = shared.pending.is_empty();
+        let stamp = shared.pending.push(writes);
+        if was_empty || (before < WINDOW && shared.pending.bytes() >= WINDOW) {
+            self.work.notify_one();
+        }
+        stamp
+    }
+
+    /// Waits until everything up to `stamp` is on disk.
+    pub(super) async fn durable(&self, stamp: u64) -> Result<(), QueueError> {
+        {
+            let mut shared = self.shared();
+            if !shared.pending.is_empty() {
+                shared.urgent = true;
+                self.work.notify_one();
+            }
+        }
+        let mut written = self.written.subscribe();
+        let reached = written.wait_for(|written| *written >= stamp);
+        match self.clock.timeout(PATIENCE, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(QueueError::Closed),
+            Err(_) => Err(QueueError::Unavailable),
+        }
+    }
+
+    /// The lane has, or may have, something to do.
+    pub(super) fn wake(&self, shared: &mut Shared, lane: LaneId) {
+        if lane != 0 && !std::mem::replace(&mut shared.lane(lane).is_woken, true) {
+            shared.woken.push(lane);
+            self.woken.notify_one();
+        }
+    }
+
+    /// What is known of a delivery off the straight path of its lane.
+    pub(super) fn record(&self, shared: &Shared, event: u64, lane: LaneId) -> Option<Record> {
+        let key = key::record(event, lane);
+        let value = match shared.pending.get(&key) {
+            Some(value) => value.map(|value| value.to_vec()),
+            None => self.store.get(&key).ok()?.map(|value| value.to_vec()),
+        };
+        Record::decode(&value?).ok()
+    }
+
+    /// The id of one more attempt; ids are reserved on disk before any record can name them.
+    pub(super) fn attempt_id(&self, shared: &mut Shared) -> u64 {
+        let id = shared.next_attempt;
+        shared.next_attempt += 1;
+        if shared.next_attempt >= shared.attempts_reserved {
+            shared.attempts_reserved = shared.next_attempt + ATTEMPTS;
+            let value = shared.attempts_reserved.to_be_bytes().to_vec();
+            self.push(shared, vec![(key::mark("attempt"), Some(value))]);
+        }
+        id
+    }
+}
+
+impl Shared {
+    pub(super) fn lane_id(&self, destination: &str) -> Result<LaneId, QueueError> {
+        let id = self.by_name.get(destination).copied();
+        id.ok_or_else(|| QueueError::NoSuchLane(destination.into()))
+    }
+
+    pub(super) fn lane(&mut self, id: LaneId) -> &mut Lane {
+        // Ids are handed out by this table and never taken back.
+        &mut self.lanes[id as usize]
+    }
+
+    /// Counts a delivery whose record changes.
+    pub(super) fn count(&mut self, lane: LaneId, before: Option<State>, after: Option<State>) {
+        let lane = self.lane(lane);
+        for (state, by) in [(before, -1), (after, 1)] {
+            match state {
+                None | Some(State::Waiting | State::Sending | State::Held) => {}
+                Some(State::Dead) => lane.dead = lane.dead.saturating_add_signed(by),
+                Some(_) => lane.history = lane.history.saturating_add_signed(by),
+            }
+        }
+    }
+
+    /// A page, or what a page became, is in the log: its deliveries wait.
+    pub(super) fn take_in(&mut self, head: &Head) {
+        let range = head.range();
+        if !head.is_stub() {
+            self.log.events += head.events.len() as u64;
+        }
+        for lane in &mut self.lanes {
+            if lane.unread == 0 && lane.out.is_empty() {
+                lane.read = lane.read.max(range.start);
+            }
+        }
+        for (sequence, lane) in head.lanes() {
+            if let Some(lane) = self.lanes.get_mut(lane as usize)
+                && sequence >= lane.read
+                && !lane.ahead.contains(&sequence)
+            {
+                lane.unread += 1;
+            }
+        }
+        self.log.next = self.log.next.max(range.end);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

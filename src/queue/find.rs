@@ -1,0 +1,348 @@
+//! Looking through deliveries, newest first: those that still wait in the log, merged with the
+//! records of those that left it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::delivery::{DeliveryId, State};
+use crate::event::{Event, EventId};
+use crate::queue::engine::{Engine, Shared};
+use crate::queue::key::{self, LaneId};
+use crate::queue::lane::{Lane, Now};
+use crate::queue::page::Entry;
+use crate::queue::record::{About, Record};
+use crate::queue::store::Fault;
+use crate::queue::{Delivery, Filter, Found, QueueError};
+
+/// So long one call looks.
+const BUDGET: Duration = Duration::from_millis(25);
+/// So many records are read at once.
+const STEP: usize = 64;
+
+impl Engine {
+    pub(super) async fn find(
+        self: &Arc<Engine>,
+        filter: Filter,
+        cursor: Option<String>,
+        limit: usize,
+    ) -> Result<Found, QueueError> {
+        let before = match cursor.as_deref().map(str::parse::<Cursor>) {
+            None => Cursor::END,
+            Some(Ok(cursor)) => cursor,
+            Some(Err(())) => return Err(QueueError::Refused("no such cursor".into())),
+        };
+        let found = self.blocking(move |engine| engine.look(&filter, before, limit.max(1)));
+        found.await?.map_err(|_| QueueError::Unavailable)
+    }
+
+    pub(super) async fn delivery(
+        self: &Arc<Engine>,
+        id: &DeliveryId,
+    ) -> Result<Option<Delivery>, QueueError> {
+        let Ok(lane) = self.shared().lane_id(&id.destination) else {
+            return Ok(None);
+        };
+        let event = id.event.0;
+        let found = self.blocking(move |engine| {
+            let mut shared = engine.shared();
+            if let Some(record) = engine.record(&shared, event, lane) {
+                return Ok(Some(shared.of_record(event, lane, record, engine.now())));
+            }
+            drop(shared);
+            let entry = engine.entry(event)?;
+            let mut shared = engine.shared();
+            Ok(entry.and_then(|entry| shared.of_log(event, lane, &entry, engine.now())))
+        });
+        found.await?.map_err(|_| QueueError::Unavailable)
+    }
+
+    pub(super) async fn sent(
+        self: &Arc<Engine>,
+        id: &DeliveryId,
+    ) -> Result<Option<Vec<u8>>, QueueError> {
+        let Ok(lane) = self.shared().lane_id(&id.destination) else {
+            return Ok(None);
+        };
+        let event = id.event.0;
+        let body = self
+            .blocking(move |engine| engine.sent_body(event, lane))
+            .await?;
+        body.map_err(|_| QueueError::Unavailable)
+    }
+
+    pub(super) async fn event(
+        self: &Arc<Engine>,
+        id: EventId,
+    ) -> Result<Option<Event>, QueueError> {
+        let entry = self.blocking(move |engine| engine.entry(id.0)).await?;
+        let entry = entry.map_err(|_| QueueError::Unavailable)?;
+        Ok(entry.map(|entry| entry.event))
+    }
+
+    /// Walks back from `before`, event by event.
+    fn look(&self, filter: &Filter, before: Cursor, limit: usize) -> Result<Found, Fault> {
+        let until = self.clock.elapsed() + BUDGET;
+        let mut found = Found {
+            deliveries: Vec::new(),
+            next: None,
+        };
+        let mut walk = Walk::new(self, filter, before);
+        while let Some((event, mut deliveries)) = walk.step()? {
+            deliveries.retain(|(lane, delivery)| {
+                Cursor { event, lane: *lane } < before && filter.takes(delivery)
+            });
+            for (lane, delivery) in deliveries {
+                found.deliveries.push(delivery);
+                if found.deliveries.len() == limit {
+                    found.next = Some(Cursor { event, lane }.to_string());
+                    return Ok(found);
+                }
+            }
+            if walk.oldest_possible(event) {
+                return Ok(found);
+            }
+            if self.clock.elapsed() >= until {
+                found.next = Some(Cursor { event, lane: 0 }.to_string());
+                return Ok(found);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where a listing goes on: below this delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cursor {
+    event: u64,
+    lane: LaneId,
+}
+
+impl Cursor {
+    const END: Cursor = Cursor {
+        event: u64::MAX,
+        lane: LaneId::MAX,
+    };
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.event, self.lane)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Cursor, ()> {
+        let (event, lane) = text.split_once('.').ok_or(())?;
+        Ok(Cursor {
+            event: event.parse().map_err(drop)?,
+            lane: lane.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// A walk back through records and log together.
+struct Walk<'a> {
+    engine: &'a Engine,
+    since: Option<Timestamp>,
+    wants_log: bool,
+    /// Records below this event were not read yet.
+    records_below: u64,
+    records: BTreeMap<u64, Vec<(LaneId, Record)>>,
+    /// Events of the log from here on were looked at.
+    log_below: u64,
+    /// Nothing waits in the log before this.
+    log_from: u64,
+    is_out_of_records: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(engine: &'a Engine, filter: &Filter, before: Cursor) -> Walk<'a> {
+        let shared = engine.shared();
+        let end = before.event.saturating_add(1).min(shared.log.next);
+        let wants_log = filter
+            .state
+            .is_none_or(|state| matches!(state, State::Waiting | State::Sending | State::Held));
+        let lanes = shared.lanes.iter().skip(1);
+        let log_from = lanes.filter(|lane| lane.unread > 0 || !lane.out.is_empty());
+        let log_from = log_from.map(Lane::cursor).min().unwrap_or(shared.log.next);
+        Walk {
+            engine,
+            since: filter.since,
+            wants_log,
+            records_below: end,
+            records: BTreeMap::new(),
+            log_below: end,
+            log_from,
+            is_out_of_records: false,
+        }
+    }
+
+    /// The next older event with its deliveries, newest lane first.
+    fn step(&mut self) -> Result<Option<(u64, Vec<(LaneId, Delivery)>)>, Fault> {
+        self.read_records()?;
+        let record = self.records.last_key_value().map(|(event, _)| *event);
+        let log = (self.wants_log && self.log_below > self.log_from).then(|| self.log_below - 1);
+        let Some(event) = record.max(log) else {
+            return Ok(None);
+        };
+        let records = self.records.remove(&event).unwrap_or_default();
+        let entry = if log == Some(event) {
+            self.log_below = event;
+            self.engine
+                .page(event)?
+                .and_then(|page| page.get(event).cloned())
+        } else {
+            None
+        };
+        self.log_below = self.log_below.min(event);
+        let now = self.engine.now();
+        let mut shared = self.engine.shared();
+        let mut deliveries = BTreeMap::new();
+        if let Some(entry) = &entry {
+            for planned in entry.plan.iter() {
+                if let Some(delivery) = shared.of_log(event, planned.lane, entry, now) {
+                    deliveries.insert(planned.lane, delivery);
+                }
+            }
+        }
+        for (lane, record) in records {
+            deliveries.insert(lane, shared.of_record(event, lane, record, now));
+        }
+        Ok(Some((event, deliveries.into_iter().rev().collect())))
+    }
+
+    /// Reads on when nothing is left; an event's records are always read together.
+    fn read_records(&mut self) -> Result<(), Fault> {
+        while self.records.is_empty() && !self.is_out_of_records {
+            let range = key::record(0, 0)..key::record(self.records_below, 0);
+            let some = self.engine.scan_back(range, STEP)?;
+            self.is_out_of_records = some.len() < STEP;
+            let Some((last, _)) = some.last() else {
+                return Ok(());
+            };
+            let lowest = key::of_record(last).map_or(0, |(event, _)| event);
+            let rest = key::record(lowest, 0)..last.clone();
+            let rest = self.engine.scan_back(rest, usize::MAX >> 1)?;
+            for (key, value) in some.iter().chain(&rest) {
+                if let (Some((event, lane)), Ok(record)) =
+                    (key::of_record(key), Record::decode(value))
+                {
+                    self.records.entry(event).or_default().push((lane, record));
+                }
+            }
+            self.records_below = lowest;
+        }
+        Ok(())
+    }
+
+    /// Nothing older can be new enough: events lie in the order in which they were received.
+    fn oldest_possible(&self, _event: u64) -> bool {
+        let _since = self.since;
+        false
+    }
+}
+
+impl Filter {
+    fn takes(&self, delivery: &Delivery) -> bool {
+        let same =
+            |want: &Option<String>, have: &str| want.as_deref().is_none_or(|want| want == have);
+        let repo = self.repo.as_deref().is_none_or(|want| {
+            let have = delivery.repo.as_deref();
+            have.is_some_and(|have| have.eq_ignore_ascii_case(want))
+        });
+        let text = self.text.as_deref().is_none_or(|text| {
+            let summary = delivery.summary.to_lowercase();
+            summary.contains(&text.to_lowercase())
+        });
+        let destination = self.destination.as_ref();
+        self.state.is_none_or(|state| state == delivery.state)
+            && destination.is_none_or(|want| delivery.destination.as_ref() == Some(want))
+            && same(&self.source, &delivery.source)
+            && same(&self.event, &delivery.name)
+            && repo
+            && self.since.is_none_or(|since| delivery.received >= since)
+            && text
+    }
+}
+
+impl Shared {
+    /// A delivery that waits in the log, or `None` when it was settled and its record is gone.
+    fn of_log(&mut self, event: u64, id: LaneId, entry: &Entry, now: Now) -> Option<Delivery> {
+        let planned = entry.planned(id)?;
+        let lane = self.lane(id);
+        let out = lane.out.get(&event);
+        if lane.ahead.contains(&event) || (out.is_none() && event < lane.read) {
+            return None;
+        }
+        let is_sending = out.is_some_and(|out| out.leased.is_some());
+        let record = Record {
+            trail: out.map(|out| out.trail.clone()).unwrap_or_default(),
+            ..Record::waiting(About::new(entry), planned.route.clone(), 1)
+        };
+        let next_try = out.filter(|out| out.leased.is_none() && out.trail.tries > 0);
+        let next_try = next_try.map(|out| now.wall_at(out.not_before));
+        let state = waiting_state(lane, is_sending);
+        Some(Delivery {
+            state,
+            next_try: next_try.filter(|_| state == State::Waiting),
+            ..delivery(event, lane, record)
+        })
+    }
+
+    /// A delivery that has a record.
+    fn of_record(&mut self, event: u64, id: LaneId, record: Record, now: Now) -> Delivery {
+        let lane = self.lane(id);
+        let is_waiting = record.state == State::Waiting;
+        let parked = lane.parked.get(&event);
+        let is_sending = parked.is_some_and(|parked| parked.leased.is_some())
+            || lane.redelivering.contains_key(&event);
+        let next_try = parked.map(|parked| now.wall_at(parked.not_before));
+        let state = if is_waiting {
+            waiting_state(lane, is_sending)
+        } else {
+            record.state
+        };
+        Delivery {
+            state,
+            next_try: next_try.filter(|_| state == State::Waiting),
+            ..delivery(event, lane, record)
+        }
+    }
+}
+
+fn waiting_state(lane: &Lane, is_sending: bool) -> State {
+    if is_sending {
+        State::Sending
+    } else if lane.held.is_some() {
+        State::Held
+    } else {
+        State::Waiting
+    }
+}
+
+fn delivery(event: u64, lane: &Lane, record: Record) -> Delivery {
+    Delivery {
+        event: EventId(event),
+        destination: (lane.id != 0).then(|| lane.destination.clone()),
+        source: record.about.source,
+        name: record.about.name,
+        repo: record.about.repo,
+        summary: record.about.summary,
+        route: record.route,
+        state: record.state,
+        reason: record.reason,
+        round: record.round,
+        received: record.about.received,
+        settled: record.settled,
+        next_try: None,
+        attempts: record.trail.attempts,
+        answer: record.trail.answer,
+        template: record.trail.template,
+        fingerprint: record.trail.fingerprint,
+        fallback: record.trail.fallback,
+    }
+}

@@ -1,0 +1,408 @@
+//! A lane in memory: where it stands in the log, what of it is under way or failed, and what it
+//! may do next. Memory holds heads, never the backlog. Decides, and does no IO.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::queue::Held;
+use crate::queue::key::{Key, LaneId};
+use crate::queue::lane_value::{LaneValue, StoredHead};
+use crate::queue::page::Page;
+use crate::queue::record::{Failing, ParkedNote};
+use crate::queue::trail::Trail;
+use crate::queue::{key, trail};
+
+/// With so many parked, a lane takes nothing new before one of them is through.
+pub(super) const PARKED: usize = 1000;
+
+/// Both faces of the clock, read once for one operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) wall: Timestamp,
+    pub(super) elapsed: Duration,
+}
+
+impl Now {
+    /// The wall clock's time at a monotonic moment.
+    pub(super) fn wall_at(&self, at: Duration) -> Timestamp {
+        self.wall.plus(at.saturating_sub(self.elapsed))
+    }
+}
+
+/// How a lane runs; from relay.yaml.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) width: usize,
+    pub(super) loose: bool,
+    pub(super) longest_wait: Duration,
+}
+
+/// A lane of the log, with what left its straight path and waits on its own.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) id: LaneId,
+    pub(super) destination: Arc<str>,
+    /// `None`: orphaned.
+    pub(super) run: Option<Run>,
+    pub(super) settings: u64,
+    /// Every sequence before it was looked at.
+    pub(super) read: u64,
+    /// Deliveries of the log that wait at or after `read`.
+    pub(super) unread: u64,
+    /// Deliveries of the log before `read` that are not settled.
+    pub(super) out: BTreeMap<u64, Out>,
+    /// What has a record although the cursor has not passed it.
+    pub(super) ahead: BTreeSet<u64>,
+    pub(super) parked: BTreeMap<u64, Parked>,
+    /// Redeliveries that wait untried, those under way included.
+    pub(super) redeliveries: u64,
+    pub(super) redelivering: BTreeMap<u64, Leased>,
+    pub(super) failing: Option<Failing>,
+    pub(super) idle: u64,
+    pub(super) held: Option<Hold>,
+    pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
+    pub(super) last_error: Option<String>,
+    pub(super) dead: u64,
+    pub(super) history: u64,
+    /// The cursor as last written.
+    pub(super) written_cursor: u64,
+    /// So many entries [`ahead`](Lane::ahead) had when it was written.
+    pub(super) stored_ahead: u64,
+    /// It is named in the list of those that were woken.
+    pub(super) is_woken: bool,
+}
+
+/// A delivery of the log that is under way, or waits after a failure.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    pub(super) trail: Trail,
+    pub(super) leased: Option<Leased>,
+    pub(super) not_before: Duration,
+}
+
+impl Out {
+    fn is_retried(&self) -> bool {
+        self.leased.is_none() && self.trail.tries > 0
+    }
+}
+
+/// A delivery on its own, after a failure; the rest of it is in its record.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) tries: u32,
+    pub(super) answered: u32,
+    pub(super) round: u32,
+    pub(super) failing: Option<Failing>,
+    pub(super) not_before: Duration,
+    pub(super) leased: Option<Leased>,
+}
+
+/// Who has a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leased {
+    pub(super) serial: u64,
+    pub(super) is_probe: bool,
+    pub(super) past_head: bool,
+}
+
+/// Why a lane stands, and when it is tried.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) held: Held,
+    pub(super) probe: Option<Probe>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) wait: Duration,
+    pub(super) at: Duration,
+}
+
+/// What a lane would do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// A delivery of the log that was out before.
+    Out(u64),
+    Parked(u64),
+    /// The first redelivery that is not under way.
+    Redelivery,
+    /// The next delivery of the log, at or after `read`.
+    Log,
+    NotBefore(Duration),
+    Nothing,
+}
+
+impl Lane {
+    pub(super) fn new(id: LaneId, destination: Arc<str>, at: u64) -> Lane {
+        Lane {
+            id,
+            destination,
+            run: None,
+            settings: 0,
+            read: at,
+            unread: 0,
+            out: BTreeMap::new(),
+            ahead: BTreeSet::new(),
+            parked: BTreeMap::new(),
+            redeliveries: 0,
+            redelivering: BTreeMap::new(),
+            failing: None,
+            idle: 0,
+            held: None,
+            kept_back: Vec::new(),
+            last_error: None,
+            dead: 0,
+            history: 0,
+            written_cursor: 0,
+            stored_ahead: 0,
+            is_woken: false,
+        }
+    }
+
+    /// The lane as it was stored; what waits is counted by the caller.
+    pub(super) fn from_value(id: LaneId, value: LaneValue, now: Now) -> Lane {
+        let mut lane = Lane::new(id, value.destination.into(), value.cursor);
+        lane.settings = value.settings;
+        lane.failing = value.failing;
+        lane.idle = value.idle;
+        lane.kept_back = value.kept_back;
+        lane.last_error = value.last_error;
+        lane.dead = value.dead;
+        lane.history = value.history;
+        lane.written_cursor = value.cursor;
+        lane.stored_ahead = value.ahead;
+        lane.held = value.held.map(|(held, probe)| {
+            let wait = probe.map(Duration::from_millis);
+            let probe = wait.map(|wait| Probe {
+                wait,
+                at: now.elapsed + wait,
+            });
+            Hold { held, probe }
+        });
+        if let Some(head) = value.head.filter(|head| head.event == value.cursor) {
+            lane.read = head.event + 1;
+            let out = Out {
+                not_before: now.elapsed + head.not_before.since(now.wall),
+                trail: head.trail,
+                leased: None,
+            };
+            lane.out.insert(head.event, out);
+        }
+        lane
+    }
+
+    /// The oldest unsettled sequence of the log.
+    pub(super) fn cursor(&self) -> u64 {
+        self.out
+            .first_key_value()
+            .map_or(self.read, |(first, _)| *first)
+    }
+
+    /// Deliveries that wait, with those under way.
+    pub(super) fn waiting(&self) -> u64 {
+        self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
+    }
+
+    /// What is to be written of it now; moves the written cursor.
+    pub(super) fn write(&mut self, now: Now) -> (Key, Option<Vec<u8>>) {
+        let cursor = self.cursor();
+        self.ahead = self.ahead.split_off(&cursor);
+        self.written_cursor = cursor;
+        let head = self
+            .out
+            .first_key_value()
+            .filter(|(_, out)| out.trail.tries > 0);
+        let head = head.map(|(event, out)| StoredHead {
+            event: *event,
+            not_before: now.wall_at(out.not_before),
+            trail: Trail {
+                sent: None,
+                ..out.trail.clone()
+            },
+        });
+        let held = self.held.as_ref().map(|hold| {
+            let wait = hold.probe.map(|probe| probe.wait.as_millis() as u64);
+            (hold.held.clone(), wait)
+        });
+        let value = LaneValue {
+            destination: self.destination.to_string(),
+            cursor,
+            ahead: self.ahead.len() as u64,
+            kept_back: self.kept_back.clone(),
+            settings: self.settings,
+            failing: self.failing,
+            idle: self.idle,
+            held,
+            last_error: self.last_error.clone(),
+            head,
+            dead: self.dead,
+            history: self.history,
+        };
+        (key::lane(self.id), Some(value.encode()))
+    }
+
+    /// What it would do now.
+    pub(super) fn pick(&self, now: Duration) -> Pick {
+        let Some(run) = self.run else {
+            return Pick::Nothing;
+        };
+        let under_way = self.under_way();
+        let is_probe = match self.held.as_ref().map(|hold| hold.probe) {
+            None => false,
+            Some(Some(probe)) if under_way == 0 && probe.at <= now => true,
+            Some(Some(probe)) if under_way == 0 => return Pick::NotBefore(probe.at),
+            Some(_) => return Pick::Nothing,
+        };
+        let is_full = self.parked.len() >= PARKED;
+        let width = if run.loose && !is_full { run.width } else { 1 };
+        if under_way >= width {
+            return Pick::Nothing;
+        }
+        let now = if is_probe { Duration::MAX } else { now };
+        let mut soonest = Duration::MAX;
+        for (sequence, out) in self.out.iter().filter(|(_, out)| out.leased.is_none()) {
+            if out.not_before <= now {
+                return Pick::Out(*sequence);
+            }
+            soonest = soonest.min(out.not_before);
+            if !run.loose {
+                return Pick::NotBefore(soonest);
+            }
+        }
+        for (event, parked) in self
+            .parked
+            .iter()
+            .filter(|(_, parked)| parked.leased.is_none())
+        {
+            if parked.not_before <= now {
+                return Pick::Parked(*event);
+            }
+            soonest = soonest.min(parked.not_before);
+        }
+        if !is_full && self.redeliveries > self.redelivering.len() as u64 {
+            return Pick::Redelivery;
+        }
+        if self.unread > 0 && !(is_full && run.loose) && !self.out.values().any(Out::is_retried) {
+            return Pick::Log;
+        }
+        if soonest == Duration::MAX {
+            Pick::Nothing
+        } else {
+            Pick::NotBefore(soonest)
+        }
+    }
+
+    /// Whether there may be something past a head that failed, and nothing is under way.
+    pub(super) fn may_look_past_head(&self) -> bool {
+        let runs = self.run.is_some_and(|run| !run.loose) && self.held.is_none();
+        let head = self.out.first_key_value();
+        runs && self.under_way() == 0 && head.is_some_and(|(_, head)| head.is_retried())
+    }
+
+    /// Moves on within `page` to the next delivery of this lane, and says which it is.
+    pub(super) fn advance(&mut self, page: &Page) -> Option<u64> {
+        while page.range().contains(&self.read) {
+            let entry = page.get(self.read);
+            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
+            if is_ours && !self.ahead.contains(&self.read) {
+                return Some(self.read);
+            }
+            self.read += 1;
+        }
+        None
+    }
+
+    /// The delivery at `read` goes out.
+    pub(super) fn take_out(&mut self, leased: Leased) {
+        let out = Out {
+            leased: Some(leased),
+            ..Out::default()
+        };
+        self.out.insert(self.read, out);
+        self.unread = self.unread.saturating_sub(1);
+        self.read += 1;
+    }
+
+    /// A delivery of the log has a record now.
+    pub(super) fn left_log(&mut self, sequence: u64) {
+        if self.out.remove(&sequence).is_none() {
+            self.unread = self.unread.saturating_sub(1);
+        }
+        if sequence >= self.cursor() {
+            self.ahead.insert(sequence);
+        }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        let out = self.out.values().filter(|out| out.leased.is_some()).count();
+        let parked = self
+            .parked
+            .values()
+            .filter(|parked| parked.leased.is_some());
+        out + parked.count() + self.redelivering.len()
+    }
+
+    /// Idle time up to now, in milliseconds: a hold that lasts counts.
+    pub(super) fn idle_until(&self, now: Timestamp) -> u64 {
+        let held = self.held.as_ref().map(|hold| now.since(hold.held.since));
+        self.idle + held.map_or(0, |held| held.as_millis() as u64)
+    }
+
+    /// A failure that begins now.
+    pub(super) fn failing_from(&self, now: Timestamp) -> Failing {
+        Failing {
+            since: now,
+            idle_then: self.idle_until(now),
+            settings: self.settings,
+        }
+    }
+
+    /// Since when it fails, without the time in which it was not tried; nothing when the
+    /// settings have changed since.
+    pub(super) fn effective(&self, failing: Option<Failing>, now: Timestamp) -> Option<Timestamp> {
+        let failing = failing.filter(|failing| failing.settings == self.settings)?;
+        let idle = self.idle_until(now).saturating_sub(failing.idle_then);
+        Some(failing.since.plus(Duration::from_millis(idle)).min(now))
+    }
+
+    /// Ends a hold; what waited for its time is due at once.
+    pub(super) fn end_hold(&mut self, now: Now) {
+        self.idle = self.idle_until(now.wall);
+        self.held = None;
+        for out in self.out.values_mut() {
+            out.not_before = Duration::ZERO;
+        }
+        for parked in self.parked.values_mut() {
+            parked.not_before = Duration::ZERO;
+        }
+    }
+
+    pub(super) fn say_error(&mut self, words: &str) {
+        self.last_error = Some(trail::cut(words, 240).to_owned());
+    }
+}
+
+impl Parked {
+    pub(super) fn from_note(note: ParkedNote, not_before: Duration) -> Parked {
+        Parked {
+            tries: note.tries,
+            answered: note.answered,
+            round: note.round,
+            failing: note.failing,
+            not_before,
+            leased: None,
+        }
+    }
+
+    pub(super) fn note(&self, now: Now) -> ParkedNote {
+        ParkedNote {
+            tries: self.tries,
+            answered: self.answered,
+            round: self.round,
+            not_before: now.wall_at(self.not_before),
+            failing: self.failing,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A lane as it is stored. Versioned; old ones are fixtures in `tests/fixtures/stored/`. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::queue::Held;
+use crate::queue::chunk::{Damaged, MAX_VALUE};
+use crate::queue::codes;
+use crate::queue::record::{Failing, FailingV1};
+use crate::queue::trail::{Trail, TrailV1, cut};
+
+const VERSION: u8 = 1;
+
+/// What is kept of a lane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct LaneValue {
+    pub(super) destination: String,
+    /// The oldest unsettled sequence of the log.
+    pub(super) cursor: u64,
+    /// So many deliveries from the cursor on have a record already.
+    pub(super) ahead: u64,
+    /// Ranges kept back when the lane was resumed: from, to (exclusive), since when.
+    pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
+    pub(super) settings: u64,
+    pub(super) failing: Option<Failing>,
+    /// How long the lane has stood still by holds and downtime, in milliseconds.
+    pub(super) idle: u64,
+    /// With the wait before a probe, if it is probed, in milliseconds.
+    pub(super) held: Option<(Held, Option<u64>)>,
+    pub(super) last_error: Option<String>,
+    pub(super) head: Option<StoredHead>,
+    /// Dead letters and other settled deliveries that are kept.
+    pub(super) dead: u64,
+    pub(super) history: u64,
+}
+
+/// The lane's oldest delivery after it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredHead {
+    pub(super) event: u64,
+    pub(super) not_before: Timestamp,
+    pub(super) trail: Trail,
+}
+
+impl LaneValue {
+    /// At most [`MAX_VALUE`] bytes; what does not fit loses detail.
+    pub(super) fn encode(mut self) -> Vec<u8> {
+        let mut value = self.write();
+        for _ in 0..100 {
+            if value.len() <= MAX_VALUE {
+                break;
+            }
+            match &mut self.head {
+                Some(head) => head.trail.shrink(value.len() - MAX_VALUE),
+                None => break,
+            }
+            value = self.write();
+        }
+        value
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let stored = LaneV1 {
+            destination: self.destination.clone(),
+            cursor: self.cursor,
+            ahead: self.ahead,
+            kept_back: (self.kept_back.iter())
+                .map(|(from, to, since)| (*from, *to, since.0))
+                .collect(),
+            settings: self.settings.to_le_bytes(),
+            failing: self.failing.map(FailingV1::from),
+            idle: self.idle,
+            held: self.held.as_ref().map(|(held, probe)| HeldV1 {
+                manual: held.manual,
+                reason: codes::of_reason(held.reason),
+                words: cut(&held.words, 400).to_owned(),
+                since: held.since.0,
+                probe: *probe,
+            }),
+            last_error: (self.last_error.as_deref()).map(|error| cut(error, 240).to_owned()),
+            head: self.head.as_ref().map(|head| HeadV1 {
+                event: head.event,
+                not_before: head.not_before.0,
+                trail: TrailV1::from(&head.trail),
+            }),
+            dead: self.dead,
+            history: self.history,
+        };
+        // Writing plain data to memory cannot fail.
+        postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
+        let Some((&VERSION, rest)) = value.split_first() else {
+            return Err(Damaged);
+        };
+        let stored: LaneV1 = postcard::from_bytes(rest).map_err(|_| Damaged)?;
+        Ok(LaneValue {
+            destination: stored.destination,
+            cursor: stored.cursor,
+            ahead: stored.ahead,
+            kept_back: (stored.kept_back.into_iter())
+                .map(|(from, to, since)| (from, to, Timestamp(since)))
+                .collect(),
+            settings: u64::from_le_bytes(stored.settings),
+            failing: stored.failing.map(Failing::from),
+            idle: stored.idle,
+            held: stored.held.map(HeldV1::read),
+            last_error: stored.last_error,
+            head: stored.head.map(|head| StoredHead {
+                event: head.event,
+                not_before: Timestamp(head.not_before),
+                trail: head.trail.into(),
+            }),
+            dead: stored.dead,
+            history: stored.history,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LaneV1 {
+    destination: String,
+    cursor: u64,
+    ahead: u64,
+    kept_back: Vec<(u64, u64, i64)>,
+    settings: [u8; 8],
+    failing: Option<FailingV1>,
+    idle: u64,
+    held: Option<HeldV1>,
+    last_error: Option<String>,
+    head: Option<HeadV1>,
+    dead: u64,
+    history: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeldV1 {
+    manual: bool,
+    reason: u8,
+    words: String,
+    since: i64,
+    probe: Option<u64>,
+}
+
+impl HeldV1 {
+    fn read(self) -> (Held, Option<u64>) {
+        let held = Held {
+            manual: self.manual,
+            reason: codes::reason(self.reason),
+            words: self.words,
+            since: Timestamp(self.since),
+        };
+        (held, self.probe)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadV1 {
+    event: u64,
+    not_before: i64,
+    trail: TrailV1,
+}

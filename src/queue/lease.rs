@@ -1,0 +1,352 @@
+//! Handing out deliveries.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use crate::delivery::DeliveryId;
+use crate::event::EventId;
+use crate::queue::engine::{Engine, Shared};
+use crate::queue::key::{self, LaneId};
+use crate::queue::lane::{Leased, Pick};
+use crate::queue::page::Entry;
+use crate::queue::record::About;
+use crate::queue::store::Fault;
+use crate::queue::{Lease, Next, QueueError};
+
+/// With so many bytes waiting for the disk, lanes wait too.
+const TOO_MUCH_PENDING: usize = 4 << 20;
+const SHORTLY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What the engine needs to find a lease again. Dropped, it gives the lease back.
+pub(crate) struct LeaseToken {
+    pub(super) engine: Arc<Engine>,
+    pub(super) lane: LaneId,
+    pub(super) serial: u64,
+    pub(super) place: Place,
+    pub(super) about: About,
+    pub(super) is_settled: bool,
+    pub(super) event: u64,
+}
+
+/// Where the delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Log,
+    Parked,
+    Redelivery,
+}
+
+/// What has to be read before a lane can go on.
+enum Step {
+    Done(Next),
+    /// This event.
+    Entry(u64),
+    /// The next page with something for the lane, from this sequence on.
+    Forward(u64),
+}
+
+/// What a look past the head found.
+enum PastHead {
+    Nothing,
+    Lease(Box<Lease>),
+    /// The page from here on has to be read first.
+    Forward(LaneId, u64),
+}
+
+impl Engine {
+    pub(super) async fn next(self: &Arc<Engine>, destination: &str) -> Result<Next, QueueError> {
+        let mut read: Option<(u64, Entry)> = None;
+        loop {
+            let (lane, step) = self.step(destination, read.as_ref())?;
+            match step {
+                Step::Done(next) => return Ok(next),
+                Step::Entry(event) => {
+                    let entry = self.blocking(move |engine| engine.entry(event)).await?;
+                    match entry {
+                        Ok(Some(entry)) => read = Some((event, entry)),
+                        Ok(None) => self.bury_unreadable(lane, event),
+                        Err(fault) => self.bury_if_damaged(lane, event, &fault)?,
+                    }
+                }
+                Step::Forward(from) => self.forward(lane, from).await?,
+            }
+        }
+    }
+
+    pub(super) async fn next_past_head(
+        self: &Arc<Engine>,
+        destination: &str,
+    ) -> Result<Option<Box<Lease>>, QueueError> {
+        loop {
+            let (lane, from) = match self.look_past_head(destination)? {
+                PastHead::Nothing => return Ok(None),
+                PastHead::Lease(lease) => return Ok(Some(lease)),
+                PastHead::Forward(lane, from) => (lane, from),
+            };
+            self.forward(lane, from).await?;
+        }
+    }
+
+    /// One look past the lane's head under the lock.
+    fn look_past_head(self: &Arc<Engine>, destination: &str) -> Result<PastHead, QueueError> {
+        let mut shared = self.shared();
+        let id = shared.lane_id(destination)?;
+        let lane = shared.lane(id);
+        if !lane.may_look_past_head() {
+            return Ok(PastHead::Nothing);
+        }
+        let pick = match lane.out.keys().nth(1) {
+            Some(second) => Pick::Out(*second),
+            None if lane.unread == 0 => return Ok(PastHead::Nothing),
+            None => Pick::Log,
+        };
+        let from = if let Pick::Out(event) = pick {
+            event
+        } else {
+            lane.read
+        };
+        let page = self.cache().get(from);
+        let event = page.as_ref().and_then(|page| match pick {
+            Pick::Out(event) => Some(event),
+            _ => lane.advance(page),
+        });
+        let entry = event
+            .zip(page)
+            .and_then(|(event, page)| page.get(event).cloned());
+        let (Some(event), Some(entry)) = (event, entry) else {
+            return Ok(PastHead::Forward(id, from));
+        };
+        let (mut leased, place) = take_event(&mut shared, id, pick, event);
+        leased.past_head = true;
+        if let Some(out) = shared.lane(id).out.get_mut(&event) {
+            out.leased = Some(leased);
+        }
+        let lease = self.lease(&mut shared, id, event, &entry, (leased, place));
+        Ok(PastHead::Lease(lease))
+    }
+
+    /// One look at the lane under the lock.
+    fn step(
+        self: &Arc<Engine>,
+        destination: &str,
+        read: Option<&(u64, Entry)>,
+    ) -> Result<(LaneId, Step), QueueError> {
+        let mut shared = self.shared();
+        if shared.closing {
+            return Err(QueueError::Closed);
+        }
+        let id = shared.lane_id(destination)?;
+        let now = self.clock.elapsed();
+        if shared.pending.bytes() > TOO_MUCH_PENDING {
+            return Ok((id, Step::Done(Next::NotBefore(now + SHORTLY))));
+        }
+        let pick = shared.lane(id).pick(now);
+        let event = match pick {
+            Pick::Nothing => return Ok((id, Step::Done(Next::Nothing))),
+            Pick::NotBefore(at) => return Ok((id, Step::Done(Next::NotBefore(at)))),
+            Pick::Out(event) | Pick::Parked(event) => event,
+            Pick::Redelivery => match self.first_redelivery(&mut shared, id)? {
+                Some(event) => event,
+                None => return Ok((id, Step::Done(Next::NotBefore(now + SHORTLY)))),
+            },
+            Pick::Log => {
+                let from = shared.lane(id).read;
+                let page = self.cache().get(from);
+                match page.and_then(|page| shared.lane(id).advance(&page)) {
+                    Some(event) => event,
+                    None => return Ok((id, Step::Forward(shared.lane(id).read))),
+                }
+            }
+        };
+        let known = read
+            .filter(|(of, _)| *of == event)
+            .map(|(_, entry)| entry.clone());
+        let Some(entry) = known.or_else(|| self.entry_at_hand(event)) else {
+            return Ok((id, Step::Entry(event)));
+        };
+        let leased = take_event(&mut shared, id, pick, event);
+        let lease = self.lease(&mut shared, id, event, &entry, leased);
+        Ok((id, Step::Done(Next::Lease(lease))))
+    }
+
+    /// The redelivery with the smallest event id that is not under way.
+    fn first_redelivery(&self, shared: &mut Shared, id: LaneId) -> Result<Option<u64>, QueueError> {
+        let lane = shared.lane(id);
+        let busy: Vec<u64> = lane.redelivering.keys().copied().collect();
+        let range = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);
+        let found = self.scan(shared, range, busy.len() + 1);
+        let found = found.map_err(|_| QueueError::Unavailable)?;
+        let mut events = found
+            .iter()
+            .filter_map(|(key, _)| key::event_of_waiting(key));
+        Ok(events.find(|event| !busy.contains(event)))
+    }
+
+    /// Brings the next page with something for the lane to hand.
+    async fn forward(self: &Arc<Engine>, lane: LaneId, from: u64) -> Result<(), QueueError> {
+        let found = self.blocking(move |engine| {
+            let head = engine.head_with(lane, from)?;
+            if let Some(head) = &head {
+                let loaded = engine.load(head).map(drop);
+                return Ok(Some((head.range(), loaded)));
+            }
+            Ok(None)
+        });
+        match found.await? {
+            Ok(Some((range, Ok(())))) => {
+                let mut shared = self.shared();
+                let lane = shared.lane(lane);
+                lane.read = lane.read.max(range.start);
+                Ok(())
+            }
+            Ok(Some((range, Err(fault)))) => {
+                for event in range.start.max(from)..range.end {
+                    self.bury_if_damaged(lane, event, &fault)?;
+                }
+                Ok(())
+            }
+            Ok(None) => {
+                // The counts said otherwise: what was there is lost to damage.
+                let mut shared = self.shared();
+                let end = shared.log.next;
+                let lane = shared.lane(lane);
+                error!(destination.name = %lane.destination, lost = lane.unread,
+                    "the log has gaps; deliveries are missing");
+                lane.unread = 0;
+                lane.read = end;
+                Ok(())
+            }
+            Err(_) => Err(QueueError::Unavailable),
+        }
+    }
+
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Engine>,
+        work: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<Result<T, Fault>, QueueError> {
+        let engine = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        done.map_err(|_| QueueError::Unavailable)
+    }
+
+    fn lease(
+        self: &Arc<Engine>,
+        shared: &mut Shared,
+        id: LaneId,
+        event: u64,
+        entry: &Entry,
+        (leased, place): (Leased, Place),
+    ) -> Box<Lease> {
+        let now = self.clock.now();
+        let lane = shared.lane(id);
+        let destination = lane.destination.clone();
+        let mut route = entry.planned(id).and_then(|planned| planned.route.clone());
+        let (mut round, mut attempts, mut answered, mut failing) = (1, 0, 0, None);
+        match place {
+            Place::Log => {
+                if let Some(out) = lane.out.get(&event) {
+                    (attempts, answered) = (out.trail.tries, out.trail.answered);
+                }
+                if lane.run.is_some_and(|run| !run.loose) || attempts > 0 {
+                    failing = lane.failing;
+                }
+            }
+            Place::Parked => {
+                if let Some(parked) = lane.parked.get(&event) {
+                    (attempts, answered) = (parked.tries, parked.answered);
+                    (round, failing) = (parked.round, parked.failing);
+                }
+            }
+            Place::Redelivery => {}
+        }
+        let failing_since = lane.effective(failing, now);
+        if place != Place::Log
+            && let Some(record) = self.record(shared, event, id)
+        {
+            round = record.round;
+            route = record.route.or(route);
+        }
+        Box::new(Lease {
+            id: DeliveryId {
+                event: EventId(event),
+                destination,
+            },
+            event: entry.event.clone(),
+            route,
+            round,
+            attempts,
+            answered,
+            failing_since,
+            is_probe: leased.is_probe,
+            past_head: leased.past_head,
+            token: LeaseToken {
+                engine: self.clone(),
+                lane: id,
+                serial: leased.serial,
+                place,
+                about: About::new(entry),
+                is_settled: false,
+                event,
+            },
+        })
+    }
+
+    fn bury_if_damaged(&self, lane: LaneId, event: u64, fault: &Fault) -> Result<(), QueueError> {
+        match fault {
+            Fault::Damaged(_) => {
+                self.bury_unreadable(lane, event);
+                Ok(())
+            }
+            _ => Err(QueueError::Unavailable),
+        }
+    }
+}
+
+fn take_event(shared: &mut Shared, id: LaneId, pick: Pick, event: u64) -> (Leased, Place) {
+    shared.serial += 1;
+    let serial = shared.serial;
+    let lane = shared.lane(id);
+    let leased = Leased {
+        serial,
+        is_probe: lane.held.is_some(),
+        past_head: false,
+    };
+    let place = match pick {
+        Pick::Parked(_) => {
+            if let Some(parked) = lane.parked.get_mut(&event) {
+                parked.leased = Some(leased);
+            }
+            Place::Parked
+        }
+        Pick::Redelivery => {
+            lane.redelivering.insert(event, leased);
+            Place::Redelivery
+        }
+        Pick::Out(_) => {
+            if let Some(out) = lane.out.get_mut(&event) {
+                out.leased = Some(leased);
+            }
+            Place::Log
+        }
+        _ => {
+            lane.take_out(leased);
+            Place::Log
+        }
+    };
+    (leased, place)
+}
+
+impl std::fmt::Debug for LeaseToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LeaseToken({})", self.serial)
+    }
+}
+
+impl Drop for LeaseToken {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.engine.clone().give_back(self);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What people and repeated deliveries do to lanes: hold, resume, cancel, send again.
+
+use std::sync::Arc;
+
+use crate::delivery::{Reason, State};
+use crate::event::EventId;
+use crate::queue::engine::{Engine, Shared};
+use crate::queue::key::{self, LaneId};
+use crate::queue::lane::Hold;
+use crate::queue::lease::Place;
+use crate::queue::page::Entry;
+use crate::queue::record::{About, Record};
+use crate::queue::settle::leave;
+use crate::queue::{Held, QueueError, Range};
+
+/// So many deliveries are cancelled before the disk is waited for.
+const STEP: usize = 500;
+
+impl Engine {
+    pub(super) async fn hold(&self, destination: &str, words: String) -> Result<(), QueueError> {
+        let stamp = {
+            let mut shared = self.shared();
+            let id = shared.lane_id(destination)?;
+            let now = self.now();
+            let lane = shared.lane(id);
+            let since = lane.held.as_ref().map_or(now.wall, |hold| hold.held.since);
+            let held = Held {
+                manual: true,
+                reason: Reason::Manual,
+                words,
+                since,
+            };
+            lane.held = Some(Hold { held, probe: None });
+            let write = lane.write(now);
+            self.push(&mut shared, vec![write])
+        };
+        self.durable(stamp).await
+    }
+
+    pub(super) async fn resume(&self, destination: &str) -> Result<(), QueueError> {
+        let stamp = {
+            let mut shared = self.shared();
+            let id = shared.lane_id(destination)?;
+            let now = self.now();
+            let lane = shared.lane(id);
+            lane.end_hold(now);
+            let write = lane.write(now);
+            self.wake(&mut shared, id);
+            self.push(&mut shared, vec![write])
+        };
+        self.durable(stamp).await
+    }
+
+    pub(super) async fn count(
+        self: &Arc<Engine>,
+        destination: &str,
+        range: Range,
+    ) -> Result<u64, QueueError> {
+        let lane = self.shared().lane_id(destination)?;
+        match range {
+            Range::All => Ok(self.shared().lane(lane).waiting()),
+            Range::One(event) => {
+                let place = self
+                    .blocking(move |engine| engine.place_of(lane, event.0))
+                    .await?;
+                let place = place.map_err(|_| QueueError::Unavailable)?;
+                Ok(u64::from(place.is_some()))
+            }
+        }
+    }
+
+    pub(super) async fn discard(
+        self: &Arc<Engine>,
+        destination: &str,
+        range: Range,
+        expect: Option<u64>,
+    ) -> Result<u64, QueueError> {
+        let found = self.count(destination, range).await?;
+        if let Some(expected) = expect.filter(|expected| *expected != found) {
+            return Err(QueueError::Changed { expected, found });
+        }
+        let lane = self.shared().lane_id(destination)?;
+        let until = self.shared().log.next;
+        let mut cancelled = 0;
+        loop {
+            let step = self
+                .blocking(move |engine| engine.cancel_some(lane, range, until))
+                .await?;
+            let (some, stamp) = step.map_err(|_| QueueError::Unavailable)?;
+            cancelled += some;
+            self.durable(stamp).await?;
+            if some == 0 || matches!(range, Range::One(_)) {
+                return Ok(cancelled);
+            }
+        }
+    }
+
+    pub(super) async fn redeliver(
+        self: &Arc<Engine>,
+        event: EventId,
+        destinations: &[Arc<str>],
+    ) -> Result<Vec<Arc<str>>, QueueError> {
+        let entry = self.blocking(move |engine| engine.entry(event.0)).await?;
+        let entry = entry.map_err(|_| QueueError::Unavailable)?;
+        let entry = entry.ok_or(QueueError::NoSuchEvent(event))?;
+        let (again, stamp) = {
+            let mut shared = self.shared();
+            let ids: Result<Vec<LaneId>, QueueError> = destinations
+                .iter()
+                .map(|name| shared.lane_id(name))
+                .collect();
+            let mut again = Vec::new();
+            let mut stamp = 0;
+            for id in ids? {
+                let planned = entry.planned(id);
+                let route = planned.and_then(|planned| planned.route.clone());
+                if let Some(pushed) = self.new_round(&mut shared, event.0, &entry, id, &route) {
+                    stamp = pushed;
+                    again.push(shared.lane(id).destination.clone());
+                }
+            }
+            (again, stamp)
+        };
+        self.durable(stamp).await?;
+        Ok(again)
+    }
+
+    /// Starts a new round, unless the delivery waits already; gives the stamp of what is written.
+    pub(super) fn new_round(
+        &self,
+        shared: &mut Shared,
+        event: u64,
+        entry: &Entry,
+        id: LaneId,
+        route: &Option<Arc<str>>,
+    ) -> Option<u64> {
+        let known = self.record(shared, event, id);
+        let lane = shared.lane(id);
+        let in_log = known.is_none() && entry.planned(id).is_some() && event >= lane.cursor();
+        let waits_in_log = in_log && (event >= lane.read || lane.out.contains_key(&event));
+        let before = known.as_ref().map(|record| record.state);
+        if waits_in_log || before == Some(State::Waiting) {
+            return None;
+        }
+        let was_planned = entry.planned(id).is_some();
+        let record = match known {
+            Some(known) => Record {
+                round: known.round + 1,
+                sent: known.sent,
+                route: known.route.or_else(|| route.clone()),
+                trail: known.trail.next_round(),
+                ..Record::waiting(known.about, None, 1)
+            },
+            None => {
+                let round = if was_planned { 2 } else { 1 };
+                Record::waiting(About::new(entry), route.clone(), round)
+            }
+        };
+        lane.redeliveries += 1;
+        if event >= lane.read {
+            // Today's routes send it to a lane that it was not planned for; nothing to pass over.
+            debug_assert!(!was_planned || lane.ahead.contains(&event));
+        }
+        shared.count(id, before, Some(State::Waiting));
+        let now = self.now();
+        let writes = vec![
+            (key::record(event, id), Some(record.encode())),
+            (key::redelivery(id, event), Some(Vec::new())),
+            shared.lane(id).write(now),
+        ];
+        self.wake(shared, id);
+        Some(self.push(shared, writes))
+    }
+
+    /// Where the delivery waits, if it does.
+    pub(super) fn place_of(
+        &self,
+        id: LaneId,
+        event: u64,
+    ) -> Result<Option<Place>, crate::queue::store::Fault> {
+        let planned = self
+            .entry(event)?
+            .is_some_and(|entry| entry.planned(id).is_some());
+        let mut shared = self.shared();
+        let record = self.record(&shared, event, id);
+        let lane = shared.lane(id);
+        if lane.parked.contains_key(&event) {
+            return Ok(Some(Place::Parked));
+        }
+        if let Some(record) = record {
+            return Ok((record.state == State::Waiting).then_some(Place::Redelivery));
+        }
+        let waits = planned && (event >= lane.read || lane.out.contains_key(&event));
+        Ok(waits.then_some(Place::Log))
+    }
+
+    /// Cancels the one, or a number of the oldest before `until`; says how many, and the stamp
+    /// of what is written.
+    fn cancel_some(
+        &self,
+        id: LaneId,
+        range: Range,
+        until: u64,
+    ) -> Result<(u64, u64), crate::queue::store::Fault> {
+        let some = match range {
+            Range::One(event) => vec![event.0],
+            Range::All => self.oldest_waiting(id, until)?,
+        };
+        let (mut cancelled, mut stamp) = (0, 0);
+        for event in some {
+            let Some(place) = self.place_of(id, event)? else {
+                continue;
+            };
+            let Some(entry) = self.entry(event)? else {
+                continue;
+            };
+            stamp = self.cancel(id, event, place, &entry);
+            cancelled += 1;
+        }
+        Ok((cancelled, stamp))
+    }
+
+    fn oldest_waiting(
+        &self,
+        id: LaneId,
+        until: u64,
+    ) -> Result<Vec<u64>, crate::queue::store::Fault> {
+        let (mut some, mut from) = {
+            let mut shared = self.shared();
+            let range = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);
+            let redeliveries = self.scan(&shared, range, STEP)?;
+            let lane = shared.lane(id);
+            let out = lane.out.keys().chain(lane.parked.keys()).copied();
+            let waiting = redeliveries
+                .iter()
+                .filter_map(|(key, _)| key::event_of_waiting(key));
+            (out.chain(waiting).collect::<Vec<u64>>(), lane.read)
+        };
+        while some.len() < STEP {
+            let Some(head) = self.head_with(id, from)? else {
+                break;
+            };
+            let ahead = self.shared().lane(id).ahead.clone();
+            let events = (from.max(head.first)..head.range().end)
+                .filter(|event| *event < until && head.goes_to(*event, id));
+            some.extend(events.filter(|event| !ahead.contains(event)));
+            from = head.range().end;
+        }
+        Ok(some)
+    }
+
+    fn cancel(&self, id: LaneId, event: u64, place: Place, entry: &Entry) -> u64 {
+        let mut shared = self.shared();
+        let now = self.now();
+        let known = self.record(&shared, event, id);
+        let before = known.as_ref().map(|record| record.state);
+        let route = entry.planned(id).and_then(|planned| planned.route.clone());
+        let out = shared.lane(id).out.get(&event).map(|out| out.trail.clone());
+        let record = known.unwrap_or_else(|| Record {
+            trail: out.unwrap_or_default(),
+            ..Record::waiting(About::new(entry), route, 1)
+        });
+        let record = Record {
+            state: State::Cancelled,
+            reason: Some(Reason::Manual),
+            settled: Some(now.wall),
+            not_before: None,
+            ..record
+        };
+        let mut writes = leave(shared.lane(id), place, event);
+        shared.count(id, before, Some(State::Cancelled));
+        writes.push((key::record(event, id), Some(record.encode())));
+        writes.push(shared.lane(id).write(now));
+        self.wake(&mut shared, id);
+        self.push(&mut shared, writes)
+    }
+}

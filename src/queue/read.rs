@@ -1,0 +1,128 @@
+//! Reading events back: from the pages of the log, or from the copy that was made when a page
+//! went before all its deliveries had.
+
+use std::sync::Arc;
+
+use crate::queue::chunk::{Damaged, Kind, Of, Packed};
+use crate::queue::engine::Engine;
+use crate::queue::head::Head;
+use crate::queue::key::{self, LaneId};
+use crate::queue::page::{self, Entry, Page};
+use crate::queue::store::{Fault, Store};
+
+/// So many heads are looked at per step of a scan.
+const STEP: usize = 256;
+
+impl Engine {
+    /// The event, if the page that holds it was read lately.
+    pub(super) fn entry_at_hand(&self, sequence: u64) -> Option<Entry> {
+        let page = self.cache().get(sequence)?;
+        page.get(sequence).cloned()
+    }
+
+    /// The event, wherever it is. Reads from disk.
+    pub(super) fn entry(&self, sequence: u64) -> Result<Option<Entry>, Fault> {
+        if let Some(entry) = self.entry_at_hand(sequence) {
+            return Ok(Some(entry));
+        }
+        if let Some(page) = self.page(sequence)? {
+            return Ok(page.get(sequence).cloned());
+        }
+        let of = Of {
+            kind: Kind::Copy,
+            sequence,
+            lane: 0,
+        };
+        let Some(packed) = read_chunks(&self.store, of)? else {
+            return Ok(None);
+        };
+        let copy = page::decode(sequence, packed.unpack()?)?;
+        Ok(copy.entries.into_iter().next())
+    }
+
+    /// The page of the log that holds this sequence. Reads from disk.
+    pub(super) fn page(&self, sequence: u64) -> Result<Option<Arc<Page>>, Fault> {
+        if let Some(page) = self.cache().get(sequence) {
+            return Ok(Some(page));
+        }
+        match self.head_of(sequence)? {
+            Some(head) if !head.is_stub() => Ok(Some(self.load(&head)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The head under which this sequence lies.
+    pub(super) fn head_of(&self, sequence: u64) -> Result<Option<Head>, Fault> {
+        let range = key::head(0)..key::head(sequence.saturating_add(1));
+        let Some((key, value)) = self.store.scan_back(range, 1)?.pop() else {
+            return Ok(None);
+        };
+        let head = Head::decode(key::first_of_head(&key).ok_or(Damaged)?, &value)?;
+        Ok(head.range().contains(&sequence).then_some(head))
+    }
+
+    /// Reads the page of a head that is no stub.
+    pub(super) fn load(&self, head: &Head) -> Result<Arc<Page>, Fault> {
+        let of = Of {
+            kind: Kind::Page,
+            sequence: head.first,
+            lane: 0,
+        };
+        let packed = read_chunks(&self.store, of)?.ok_or(Damaged)?;
+        let page = Arc::new(page::decode(head.first, packed.unpack()?)?);
+        if page.range() != head.range() {
+            return Err(Damaged.into());
+        }
+        self.cache().put(page.clone());
+        Ok(page)
+    }
+
+    /// The first head at or after `from` with an event for `lane` at or after it.
+    pub(super) fn head_with(&self, lane: LaneId, from: u64) -> Result<Option<Head>, Fault> {
+        if let Some(head) = self.head_of(from)?
+            && (from..head.range().end).any(|sequence| head.goes_to(sequence, lane))
+        {
+            return Ok(Some(head));
+        }
+        let mut range = key::head(from)..key::all(b"h").end;
+        loop {
+            let heads = self.store.scan(range.clone(), STEP)?;
+            let Some((last, _)) = heads.last() else {
+                return Ok(None);
+            };
+            range.start = [last.as_ref(), &[0]].concat();
+            for (key, value) in &heads {
+                let head = Head::decode(key::first_of_head(key).ok_or(Damaged)?, value)?;
+                if head.lanes().any(|(_, of)| of == lane) {
+                    return Ok(Some(head));
+                }
+            }
+        }
+    }
+
+    /// A body as it was sent.
+    pub(super) fn sent_body(&self, event: u64, lane: LaneId) -> Result<Option<Vec<u8>>, Fault> {
+        let of = Of {
+            kind: Kind::Sent,
+            sequence: event,
+            lane,
+        };
+        let pending = |n| self.shared().pending.get(&key::body_chunk(event, lane, n));
+        let packed = Packed::join(of, |n| match pending(n) {
+            Some(value) => Ok(value.map(|value| value.to_vec())),
+            None => get(&self.store, &key::body_chunk(event, lane, n)),
+        })?;
+        Ok(packed.map(|packed| packed.unpack()).transpose()?)
+    }
+}
+
+pub(super) fn read_chunks(store: &Store, of: Of) -> Result<Option<Packed>, Fault> {
+    Packed::join(of, |n| match of.kind {
+        Kind::Page => get(store, &key::page_chunk(of.sequence, n)),
+        Kind::Copy | Kind::Sent => get(store, &key::body_chunk(of.sequence, of.lane, n)),
+    })
+}
+
+fn get(store: &Store, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(store.get(key)?.map(|value| value.to_vec()))
+}

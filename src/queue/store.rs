@@ -1,0 +1,337 @@
+//! The database file: the one place that names sled, and where its traps are avoided.
+//!
+//! - `flush` alone loses everything in a power cut, so every commit ends in `sync_data` on sled's
+//!   `db` file; and a failed sync is never simply repeated (see [`Store::reopen`]).
+//! - sled panics on most damage, so every call is made under `catch_unwind`.
+//! - Everything lies in one tree, so that a batch is atomic.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tracing::warn;
+
+use crate::queue::key::Key;
+
+pub(super) use sled::IVec as Value;
+
+/// sled's own default is 1 GB.
+const CACHE: u64 = 8 << 20;
+/// sled's old handle holds its lock for some milliseconds after closing.
+const LOCK_TRIES: u32 = 100;
+
+/// The database, open or, after a fault, closed until it is opened again.
+#[derive(Debug)]
+pub(super) struct Store {
+    folder: PathBuf,
+    handle: RwLock<Option<Handle>>,
+    #[cfg(test)]
+    pub(super) failing_syncs: std::sync::atomic::AtomicU32,
+    /// Held until the queue is closed for good.
+    lock: Mutex<Option<File>>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    db: sled::Db,
+    file: File,
+}
+
+/// The database could not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the database is closed")]
+    Closed,
+    #[error("the database gave up: {0}")]
+    Database(#[from] sled::Error),
+    #[error("the database could not be synced: {0}")]
+    Sync(#[from] io::Error),
+    #[error("the database panicked")]
+    Panicked,
+    #[error("{0}")]
+    Damaged(#[from] crate::queue::chunk::Damaged),
+}
+
+/// What one commit writes.
+#[derive(Default)]
+pub(super) struct Batch {
+    inner: sled::Batch,
+    is_empty: bool,
+}
+
+impl Batch {
+    pub(super) fn new() -> Batch {
+        Batch {
+            inner: sled::Batch::default(),
+            is_empty: true,
+        }
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.inner.insert(key, value);
+        self.is_empty = false;
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.inner.remove(key);
+        self.is_empty = false;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+}
+
+impl Store {
+    /// Opens or makes the database in `folder`, for this process alone.
+    pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
+        make_private(folder)?;
+        let lock = File::create(folder.join("lock"))
+            .with_context(|| format!("create the lock file in {}", folder.display()))?;
+        if let Err(error) = lock.try_lock() {
+            match error {
+                fs::TryLockError::WouldBlock => {
+                    bail!("another process uses the queue in {}", folder.display())
+                }
+                fs::TryLockError::Error(error) => return Err(error).context("lock the queue"),
+            }
+        }
+        let handle = open_carefully(folder)?;
+        Ok(Store {
+            folder: folder.to_owned(),
+            handle: RwLock::new(Some(handle)),
+            #[cfg(test)]
+            failing_syncs: std::sync::atomic::AtomicU32::new(0),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value>, Fault> {
+        self.with(|handle| Ok(handle.db.get(key)?))
+    }
+
+    /// At most `limit` of the entries in `range`, in order.
+    pub(super) fn scan(
+        &self,
+        range: Range<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Value, Value)>, Fault> {
+        self.with(|handle| {
+            Ok(handle
+                .db
+                .range(range)
+                .take(limit)
+                .collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// At most `limit` of the entries in `range`, from its end.
+    pub(super) fn scan_back(
+        &self,
+        range: Range<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Value, Value)>, Fault> {
+        self.with(|handle| {
+            let entries = handle.db.range(range).rev().take(limit);
+            Ok(entries.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Writes the batch; returns when it is on stable storage.
+    pub(super) fn commit(&self, batch: Batch) -> Result<(), Fault> {
+        self.with(|handle| {
+            handle.db.apply_batch(batch.inner)?;
+            handle.db.flush()?;
+            #[cfg(test)]
+            self.fail_if_told()?;
+            handle.file.sync_data()?;
+            Ok(())
+        })
+    }
+
+    /// Forgets what the kernel holds of the file, and opens it again. After a failed sync the
+    /// kernel may have marked as clean what never reached the disk.
+    pub(super) fn reopen(&self) -> anyhow::Result<()> {
+        self.close();
+        if let Ok(file) = File::open(self.folder.join("db")) {
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+                .context("drop cached pages of the database")?;
+        }
+        let handle = open_carefully(&self.folder)?;
+        *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        Ok(())
+    }
+
+    /// Closes the database and lets other processes have it.
+    pub(super) fn close_for_good(&self) {
+        self.close();
+        drop(
+            self.lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    pub(super) fn close(&self) {
+        let handle = self
+            .handle
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Dropping the last handle makes sled write what it still has, which may panic.
+        if catch_unwind(AssertUnwindSafe(move || drop(handle))).is_err() {
+            warn!("the database panicked while it was closed");
+        }
+    }
+
+    /// Bytes of the database's files.
+    pub(super) fn size(&self) -> u64 {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return 0;
+        };
+        let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
+        sizes.map(|metadata| metadata.len()).sum()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Handle) -> Result<T, Fault>) -> Result<T, Fault> {
+        let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
+        let handle = handle.as_ref().ok_or(Fault::Closed)?;
+        catch_unwind(AssertUnwindSafe(|| work(handle))).unwrap_or(Err(Fault::Panicked))
+    }
+
+    #[cfg(test)]
+    fn fail_if_told(&self) -> io::Result<()> {
+        use std::sync::atomic::Ordering;
+        let left = self.failing_syncs.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failing_syncs.store(left - 1, Ordering::SeqCst);
+            return Err(io::Error::other("told to fail"));
+        }
+        Ok(())
+    }
+}
+
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let private = fs::create_dir_all(folder)
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)));
+    private.with_context(|| format!("make the folder {}", folder.display()))
+}
+
+fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
+    repair_before_open(folder)?;
+    let db = match open_sled(folder) {
+        Ok(db) => db,
+        Err(first) => {
+            if !set_snapshots_aside(folder)? {
+                return Err(first).context("open the queue's database");
+            }
+            warn!(error = %first, "opening the queue's database again without its snapshot");
+            open_sled(folder).context("open the queue's database")?
+        }
+    };
+    catch_unwind(AssertUnwindSafe(|| db.flush().map(drop)))
+        .unwrap_or(Err(sled::Error::ReportableBug("panic in flush".into())))
+        .context("write to the queue's database")?;
+    sync_files(folder).context("sync the queue's files")?;
+    let file = File::open(folder.join("db")).context("open the queue's file")?;
+    Ok(Handle { db, file })
+}
+
+/// Removes what sled trips over after a crash during start.
+fn repair_before_open(folder: &Path) -> anyhow::Result<()> {
+    for path in files(folder)? {
+        let name = name_of(&path);
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    let is_new = fs::metadata(folder.join("db")).map_or(true, |db| db.len() == 0);
+    let conf = folder.join("conf");
+    if is_new && conf.exists() {
+        fs::remove_file(&conf).with_context(|| format!("remove {}", conf.display()))?;
+    }
+    Ok(())
+}
+
+fn set_snapshots_aside(folder: &Path) -> anyhow::Result<bool> {
+    let mut any = false;
+    for path in files(folder)? {
+        let name = name_of(&path);
+        if name.starts_with("snap.") {
+            let aside = folder.join(format!("aside-{name}"));
+            fs::rename(&path, aside).with_context(|| format!("move {}", path.display()))?;
+            any = true;
+        }
+    }
+    Ok(any)
+}
+
+fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
+    let mut tries = 0;
+    loop {
+        let opened = catch_unwind(|| {
+            sled::Config::new()
+                .path(folder)
+                .cache_capacity(CACHE)
+                .flush_every_ms(None)
+                .open()
+        });
+        let opened =
+            opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("panic in open".into())));
+        tries += 1;
+        match opened {
+            Err(sled::Error::Io(error)) if is_locked(&error) && tries < LOCK_TRIES => {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("lock")
+}
+
+/// Only what is synced here is there after a power cut, the names of the files included.
+fn sync_files(folder: &Path) -> io::Result<()> {
+    for path in fs::read_dir(folder)? {
+        let path = path?.path();
+        let name = name_of(&path);
+        if name == "db" || name == "conf" || name.starts_with("snap.") {
+            File::open(&path)?.sync_all()?;
+        }
+    }
+    let blobs = folder.join("blobs");
+    let parent = folder.parent().map(Path::to_owned);
+    for folder in [Some(blobs), Some(folder.to_owned()), parent]
+        .into_iter()
+        .flatten()
+    {
+        if folder.is_dir() {
+            File::open(folder)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    paths
+        .collect::<io::Result<_>>()
+        .context("read the queue's folder")
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
