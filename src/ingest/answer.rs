@@ -50,7 +50,7 @@ pub(super) enum Refusal {
     Signature(#[from] Mismatch),
     #[error(transparent)]
     Content(#[from] NotAnEvent),
-    #[error("{0}")]
+    #[error("cannot store it now")]
     Queue(QueueError),
 }
 

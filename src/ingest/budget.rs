@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::clock::{Clock, TimedOut};
 
 /// Gogs gives a delivery 15 s in all, and never sends it again: so long a request waits for room
-/// before it is refused, in memory and on disk together.
+/// before it is refused.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Bytes that bodies may take, all together.
@@ -124,19 +124,10 @@ impl Patience {
     }
 
     /// The future's output, unless patience ends first.
-    pub(super) async fn wait<F: Future>(&mut self, room: F) -> Result<F::Output, TimedOut> {
+    async fn wait<F: Future>(&mut self, room: F) -> Result<F::Output, TimedOut> {
         let now = self.clock.elapsed();
         let until = *self.until.get_or_insert(now + PATIENCE);
         self.clock.timeout(until.saturating_sub(now), room).await
-    }
-
-    /// Waits for `pause`.
-    ///
-    /// # Errors
-    /// Patience ends before.
-    pub(super) async fn pause(&mut self, pause: Duration) -> Result<(), TimedOut> {
-        let clock = self.clock.clone();
-        self.wait(clock.sleep(pause)).await
     }
 }
 

@@ -9,7 +9,6 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request};
 use tracing::debug;
 
-use super::accept;
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, Means, Unreadable};
 use super::budget::{Budget, Patience};
@@ -99,7 +98,7 @@ impl Ingest {
         };
         debug!(
             response.status = refusal.status().as_u16(),
-            "refused a request to {}: {refusal}",
+            "refused a request to {}: {refusal:?}",
             head.uri.path()
         );
         // Who waits for our word before sending the body gets it at once instead.
@@ -150,14 +149,15 @@ impl Ingest {
             facts,
             deliveries,
         };
-        let patience = &mut means.patience;
-        let appended = accept::append(&self.queue, &planned, gate.repeats(), patience).await;
+        let deliveries = planned.deliveries.clone();
+        let delivery_id = planned.event.delivery_id.clone();
+        let appended = self.queue.append(planned, gate.repeats()).await;
         let appended = appended.map_err(Refusal::Queue)?;
         debug!(
-            "event of delivery {} from {}: {appended:?}",
-            planned.event.delivery_id, planned.event.source
+            "delivery {delivery_id} to source {}: {appended:?}",
+            gate.name()
         );
-        Ok(answer::appended(&appended, &planned.deliveries))
+        Ok(answer::appended(&appended, &deliveries))
     }
 
     async fn read<'h>(

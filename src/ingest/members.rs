@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Longer texts and names than any that routing looks at are passed over unread, so that a body
@@ -17,17 +18,27 @@ const LONGEST: usize = 8 * 1024;
 /// The text is not one JSON object.
 pub(super) fn walk<'a>(
     json: &'a str,
-    each: impl FnMut(&[u8], &'a RawValue),
+    mut each: impl FnMut(&[u8], &'a RawValue),
 ) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    deserializer.deserialize_map(Walk(each))?;
+    let walk = Walk(|name: &[u8], value| {
+        each(name, value);
+        ControlFlow::Continue(())
+    });
+    deserializer.deserialize_map(walk)?;
     deserializer.end()
 }
 
-/// The same for a value within; one that is no object has no members.
-pub(super) fn of<'a>(value: &'a RawValue, each: impl FnMut(&[u8], &'a RawValue)) {
+/// The same for a value within, until `each` says that it has seen enough. A value that is no
+/// object has no members.
+pub(super) fn of<'a>(
+    value: &'a RawValue,
+    mut each: impl FnMut(&[u8], &'a RawValue) -> ControlFlow<()>,
+) {
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    let walk = Walk(|name: &[u8], value| each(name, value));
     // It has been read once as JSON, so that it is no object is all that can be wrong with it.
-    walk(value.get(), each).unwrap_or_default();
+    deserializer.deserialize_map(walk).unwrap_or_default();
 }
 
 /// What the value is as text: a string decoded, with U+FFFD for what is no character; anything
@@ -47,7 +58,7 @@ pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 
 struct Walk<F>(F);
 
-impl<'de, F: FnMut(&[u8], &'de RawValue)> Visitor<'de> for Walk<F> {
+impl<'de, F: FnMut(&[u8], &'de RawValue) -> ControlFlow<()>> Visitor<'de> for Walk<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +67,9 @@ impl<'de, F: FnMut(&[u8], &'de RawValue)> Visitor<'de> for Walk<F> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = members.next_key()? {
-            (self.0)(&name, members.next_value()?);
+            if (self.0)(&name, members.next_value()?).is_break() {
+                return Err(A::Error::custom("seen enough"));
+            }
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! [`verify`]s the signature, [`decode`]s what routing needs, and has the event appended. Each
 //! step takes only what the step before can make: `Unverified → Verified → Event → Planned`.
 
-mod accept;
 mod answer;
 mod body;
 mod body_secret;

@@ -101,6 +101,11 @@ impl Gate {
         self.old_keys = old.take(MOST_OLD_KEYS).cloned().collect();
     }
 
+    /// The source's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// How a repeated delivery is treated.
     pub fn repeats(&self) -> Repeats {
         self.repeats

@@ -1,7 +1,9 @@
 //! Deliveries over real sockets, up to the answer.
+#![expect(clippy::print_stdout, reason = "figures are printed")]
 
 mod memory;
 mod payloads;
+mod stored;
 mod wire;
 
 use std::time::Duration;
@@ -240,6 +242,7 @@ async fn a_form_needs_exactly_one_payload() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn checks_come_in_their_order() {
     let hooks = Hooks::limited(Limits {
         body: 1000,
@@ -343,6 +346,7 @@ fn as_recorded(source: &str, delivered: &corpus::Delivered) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_signature_of_either_family_by_any_secret_opens() {
     let hooks = Hooks::start().await;
     let form = Post::form("gogs", PUSH);
@@ -411,6 +415,7 @@ async fn a_signature_of_either_family_by_any_secret_opens() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_refused_signature_says_which_check_failed() {
     let hooks = Hooks::start().await;
     let form = Post::form("gogs", PUSH);

@@ -98,8 +98,7 @@ fn every_recorded_delivery_is_verified_and_decoded() {
                 "{file} {hook}"
             );
             assert!(facts.sender.is_some(), "{file} {hook}");
-            let is_test = file.contains("test-delivery");
-            assert_eq!(facts.is_test, is_test, "{file} {hook}");
+            assert_eq!(facts.is_test, file.contains("test-delivery"), "{file}");
             texts.push(read.body);
         }
         if !file.contains("odd") {

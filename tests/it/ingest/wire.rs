@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Hand, Timestamp};
-use gogs_relay::config::{Limits, Source};
+use gogs_relay::config::{Limits, Route, Source};
 use gogs_relay::ingest::{Ingest, receive::receive};
 use gogs_relay::plan::Router;
-use gogs_relay::queue::{Queue, Redelivery};
+use gogs_relay::queue::{Keep, LaneSpec, Options, Queue, Redelivery};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -51,27 +52,67 @@ pub(super) fn sources() -> BTreeMap<Arc<str>, Source> {
     with_sha1.sha1 = true;
     let mut with_body = source(&[SECRET]);
     with_body.body_secret = true;
+    let mut twice = source(&[SECRET]);
+    twice.same_body = Some(Duration::from_secs(30));
     BTreeMap::from([
         ("gogs".into(), source(&[SECRET])),
         ("open".into(), source(&[])),
         ("rotating".into(), source(&["new-s3cret", SECRET])),
         ("sha1".into(), with_sha1),
+        ("twice".into(), twice),
         ("ancient".into(), with_body),
     ])
 }
 
-/// No routes, so that everything goes to two destinations.
+const DESTINATIONS: [&str; 2] = ["ops-discord", "team-slack"];
+
+/// No routes, so that everything goes to every destination.
 pub(super) fn router() -> Arc<Router> {
-    Arc::new(Router::new(&[], &["ops-discord".into(), "team-slack".into()]).unwrap())
+    router_to(&[], &DESTINATIONS)
 }
 
-/// A running listener.
+pub(super) fn router_to(routes: &[Route], destinations: &[&str]) -> Arc<Router> {
+    let destinations: Vec<Arc<str>> = destinations.iter().map(|&name| name.into()).collect();
+    Arc::new(Router::new(routes, &destinations).unwrap())
+}
+
+/// A queue with lanes for `DESTINATIONS`, `a` to `f`, and these letters 64 times over.
+fn open_queue(limits: &Limits, clock: &Clock, folder: &TempDir) -> Queue {
+    let keep = Keep {
+        keep: Duration::from_secs(86_400),
+        at_most: 100_000,
+    };
+    let options = Options {
+        data: folder.path().to_owned(),
+        history: keep,
+        dead: keep,
+        dedupe: keep,
+        backlog: limits.backlog,
+        free_disk: limits.free_disk,
+    };
+    let letters = ["a", "b", "c", "d", "e", "f"].map(str::to_owned);
+    let long = letters.clone().map(|letter| letter.repeat(64));
+    let names = DESTINATIONS.map(str::to_owned).into_iter();
+    let lanes = names.chain(letters).chain(long).map(|name| LaneSpec {
+        destination: name.into(),
+        was: None,
+        width: 1,
+        loose: false,
+        settings: 1,
+        longest_wait: Duration::from_secs(600),
+    });
+    Queue::open(options, &lanes.collect::<Vec<_>>(), clock.clone()).unwrap()
+}
+
+/// A running listener over a queue in a folder of its own.
 pub(super) struct Hooks {
     pub address: SocketAddr,
     pub ingest: Arc<Ingest>,
+    pub queue: Queue,
     pub hand: Option<Hand>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    _folder: TempDir,
 }
 
 impl Hooks {
@@ -90,7 +131,9 @@ impl Hooks {
     }
 
     async fn with(limits: Limits, clock: Clock, hand: Option<Hand>) -> Hooks {
-        let ingest = Ingest::new(limits, &sources(), router(), Queue {}, clock);
+        let folder = tempfile::tempdir().unwrap();
+        let queue = open_queue(&limits, &clock, &folder);
+        let ingest = Ingest::new(limits, &sources(), router(), queue.clone(), clock);
         let ingest = Arc::new(ingest);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -104,9 +147,11 @@ impl Hooks {
         Hooks {
             address,
             ingest,
+            queue,
             hand,
             tasks,
             stop,
+            _folder: folder,
         }
     }
 
@@ -119,6 +164,7 @@ impl Hooks {
     pub(super) async fn finish(self) {
         self.stop();
         self.tasks.wait().await;
+        self.queue.close().await;
     }
 
     /// One request on a connection of its own.
@@ -222,14 +268,14 @@ pub(super) struct Post {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    body: bytes::Bytes,
     length: Option<String>,
 }
 
 impl Post {
     /// A JSON delivery to a source, without any signature.
     pub(super) fn json(source: &str, body: impl Into<Vec<u8>>) -> Post {
-        let body = body.into();
+        let body = bytes::Bytes::from(body.into());
         let post = Post {
             method: "POST",
             path: format!("/hooks/{source}"),
@@ -303,8 +349,13 @@ impl Post {
         head.into_bytes()
     }
 
+    /// Head and body apart, the body shared.
+    pub(super) fn parts(&self) -> (Vec<u8>, bytes::Bytes) {
+        (self.head(), self.body.clone())
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
-        [self.head(), self.body.clone()].concat()
+        [&self.head(), &self.body[..]].concat()
     }
 
     /// The same, with a chunked body of pieces of this size.
