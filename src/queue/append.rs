@@ -152,6 +152,9 @@ impl Writer {
         if old.source != new.source || old.delivery_id != new.delivery_id {
             return Ok(None);
         }
+        if new.received.since(old.received) > self.engine.options.dedupe.keep {
+            return Ok(None);
+        }
         if old.body != new.body {
             warn!(event.id = event, source.name = %new.source,
                 "a delivery has the id of event {event} and another body; taking it as new");
@@ -282,7 +285,10 @@ impl Built {
         let built = Built {
             head,
             packed,
-            page: Arc::new(Page::new(first, entries)),
+            page: Arc::new(Page::new(
+                first,
+                entries.into_iter().map(Entry::on_its_own).collect(),
+            )),
             chunks_are_written: false,
             replies: requests.into_iter().map(|request| request.reply).collect(),
         };

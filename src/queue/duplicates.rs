@@ -36,11 +36,6 @@ impl Duplicates {
         self.by_body.find(hashes, self)
     }
 
-    /// The oldest sequence that is still known.
-    pub(super) fn first(&self) -> u64 {
-        self.first
-    }
-
     /// Adds an event that is newer than all others. A gap before it makes the others forgotten:
     /// gaps come from damage alone.
     pub(super) fn push(&mut self, sequence: u64, hashes: Hashes) {
@@ -140,7 +135,7 @@ impl Table {
         let Some(mut hole) = self.place(hashes, window) else {
             return;
         };
-        if self.slots[hole] != sequence as u32 {
+        if self.slots[hole] == FREE || self.slots[hole] != sequence as u32 {
             return;
         }
         // What was pushed on by the removed one moves back into the hole.

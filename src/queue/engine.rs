@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) next_attempt: u64,
     pub(super) attempts_reserved: u64,
     pub(super) serial: u64,
+    /// The oldest event that was settled since retention looked last.
+    pub(super) settled_from: u64,
     pub(super) commits: u64,
     /// Somebody waits for what is pending.
     pub(super) urgent: bool,
@@ -185,6 +187,11 @@ impl Shared {
         &mut self.lanes[id as usize]
     }
 
+    /// A delivery of this event was settled.
+    pub(super) fn settled(&mut self, event: u64) {
+        self.settled_from = self.settled_from.min(event);
+    }
+
     /// Counts a delivery whose record changes.
     pub(super) fn count(&mut self, lane: LaneId, before: Option<State>, after: Option<State>) {
         let lane = self.lane(lane);
@@ -204,9 +211,7 @@ impl Shared {
             self.log.events += head.events.len() as u64;
         }
         for lane in &mut self.lanes {
-            if lane.unread == 0 && lane.out.is_empty() {
-                lane.read = lane.read.max(range.start);
-            }
+            lane.catch_up(range.start);
         }
         for (sequence, lane) in head.lanes() {
             if let Some(lane) = self.lanes.get_mut(lane as usize)

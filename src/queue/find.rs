@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::delivery::{DeliveryId, State};
 use crate::event::{Event, EventId};
 use crate::queue::engine::{Engine, Shared};
@@ -18,6 +17,8 @@ use crate::queue::{Delivery, Filter, Found, QueueError};
 
 /// So long one call looks.
 const BUDGET: Duration = Duration::from_millis(25);
+/// Events lie in the order in which they were received, but for so much.
+const SLACK: Duration = Duration::from_secs(3600);
 /// So many records are read at once.
 const STEP: usize = 64;
 
@@ -90,6 +91,16 @@ impl Engine {
         };
         let mut walk = Walk::new(self, filter, before);
         while let Some((event, mut deliveries)) = walk.step()? {
+            let newest = deliveries
+                .iter()
+                .map(|(_, delivery)| delivery.received)
+                .max();
+            if newest
+                .zip(filter.since)
+                .is_some_and(|(newest, since)| newest.plus(SLACK) < since)
+            {
+                return Ok(found);
+            }
             deliveries.retain(|(lane, delivery)| {
                 Cursor { event, lane: *lane } < before && filter.takes(delivery)
             });
@@ -99,9 +110,6 @@ impl Engine {
                     found.next = Some(Cursor { event, lane }.to_string());
                     return Ok(found);
                 }
-            }
-            if walk.oldest_possible(event) {
-                return Ok(found);
             }
             if self.clock.elapsed() >= until {
                 found.next = Some(Cursor { event, lane: 0 }.to_string());
@@ -147,7 +155,6 @@ impl std::str::FromStr for Cursor {
 /// A walk back through records and log together.
 struct Walk<'a> {
     engine: &'a Engine,
-    since: Option<Timestamp>,
     wants_log: bool,
     /// Records below this event were not read yet.
     records_below: u64,
@@ -171,7 +178,6 @@ impl<'a> Walk<'a> {
         let log_from = log_from.map(Lane::cursor).min().unwrap_or(shared.log.next);
         Walk {
             engine,
-            since: filter.since,
             wants_log,
             records_below: end,
             records: BTreeMap::new(),
@@ -238,12 +244,6 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
-
-    /// Nothing older can be new enough: events lie in the order in which they were received.
-    fn oldest_possible(&self, _event: u64) -> bool {
-        let _since = self.since;
-        false
-    }
 }
 
 impl Filter {
@@ -275,7 +275,7 @@ impl Shared {
         let planned = entry.planned(id)?;
         let lane = self.lane(id);
         let out = lane.out.get(&event);
-        if lane.ahead.contains(&event) || (out.is_none() && event < lane.read) {
+        if !lane.waits_in_log(event) {
             return None;
         }
         let is_sending = out.is_some_and(|out| out.leased.is_some());

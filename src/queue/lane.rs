@@ -200,6 +200,13 @@ impl Lane {
             .map_or(self.read, |(first, _)| *first)
     }
 
+    /// With nothing left in the log, the lane stands at its end.
+    pub(super) fn catch_up(&mut self, end: u64) {
+        if self.unread == 0 && self.out.is_empty() {
+            self.read = self.read.max(end);
+        }
+    }
+
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
@@ -333,6 +340,12 @@ impl Lane {
         if sequence >= self.cursor() {
             self.ahead.insert(sequence);
         }
+    }
+
+    /// Whether a delivery that was planned for this lane waits in the log.
+    pub(super) fn waits_in_log(&self, sequence: u64) -> bool {
+        let is_unread = sequence >= self.read && !self.ahead.contains(&sequence);
+        is_unread || self.out.contains_key(&sequence)
     }
 
     pub(super) fn under_way(&self) -> usize {

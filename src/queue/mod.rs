@@ -29,6 +29,7 @@ mod status;
 mod store;
 mod trail;
 mod view;
+mod walk;
 mod writer;
 
 use std::path::PathBuf;

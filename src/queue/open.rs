@@ -55,6 +55,7 @@ pub(super) fn open(
         next_attempt: attempts,
         attempts_reserved: attempts,
         serial: 0,
+        settled_from: u64::MAX,
         commits: 0,
         urgent: false,
         closing: false,

@@ -135,14 +135,12 @@ impl Engine {
         route: &Option<Arc<str>>,
     ) -> Option<u64> {
         let known = self.record(shared, event, id);
+        let was_planned = entry.planned(id).is_some();
         let lane = shared.lane(id);
-        let in_log = known.is_none() && entry.planned(id).is_some() && event >= lane.cursor();
-        let waits_in_log = in_log && (event >= lane.read || lane.out.contains_key(&event));
         let before = known.as_ref().map(|record| record.state);
-        if waits_in_log || before == Some(State::Waiting) {
+        if (was_planned && lane.waits_in_log(event)) || before == Some(State::Waiting) {
             return None;
         }
-        let was_planned = entry.planned(id).is_some();
         let record = match known {
             Some(known) => Record {
                 round: known.round + 1,
@@ -157,10 +155,6 @@ impl Engine {
             }
         };
         lane.redeliveries += 1;
-        if event >= lane.read {
-            // Today's routes send it to a lane that it was not planned for; nothing to pass over.
-            debug_assert!(!was_planned || lane.ahead.contains(&event));
-        }
         shared.count(id, before, Some(State::Waiting));
         let now = self.now();
         let writes = vec![
@@ -190,8 +184,7 @@ impl Engine {
         if let Some(record) = record {
             return Ok((record.state == State::Waiting).then_some(Place::Redelivery));
         }
-        let waits = planned && (event >= lane.read || lane.out.contains_key(&event));
-        Ok(waits.then_some(Place::Log))
+        Ok((planned && lane.waits_in_log(event)).then_some(Place::Log))
     }
 
     /// Cancels the one, or a number of the oldest before `until`; says how many, and the stamp
@@ -269,6 +262,7 @@ impl Engine {
         };
         let mut writes = leave(shared.lane(id), place, event);
         shared.count(id, before, Some(State::Cancelled));
+        shared.settled(event);
         writes.push((key::record(event, id), Some(record.encode())));
         writes.push(shared.lane(id).write(now));
         self.wake(&mut shared, id);

@@ -36,6 +36,12 @@ impl Entry {
         self.plan.iter().find(|planned| planned.lane == lane)
     }
 
+    /// With a body that keeps no larger buffer alive.
+    pub(super) fn on_its_own(mut self) -> Entry {
+        self.event.body = Bytes::copy_from_slice(&self.event.body);
+        self
+    }
+
     /// One line that says what happened.
     pub(super) fn summary(&self) -> String {
         let facts = &self.facts;

@@ -72,11 +72,6 @@ impl Pending {
         stamp
     }
 
-    /// The stamp of the last group pushed.
-    pub(super) fn stamp(&self) -> u64 {
-        self.stamp
-    }
-
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -161,6 +161,7 @@ impl Engine {
         let mut writes = leave(shared.lane(lane), place, event);
         writes.extend(keep_sent(event, lane, &mut record));
         shared.count(lane, before, Some(state));
+        shared.settled(event);
         writes.push((key::record(event, lane), Some(record.encode())));
         writes.push(shared.lane(lane).write(now));
         self.push(shared, writes);
@@ -229,6 +230,7 @@ impl Engine {
         record.settled = Some(self.clock.now());
         let mut writes: Writes = keep_sent(event, lane, &mut record).collect();
         shared.count(lane, Some(before), Some(State::Delivered));
+        shared.settled(event);
         writes.push((key::record(event, lane), Some(record.encode())));
         writes.push(shared.lane(lane).write(self.now()));
         self.push(shared, writes);

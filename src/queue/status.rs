@@ -68,7 +68,12 @@ impl Engine {
     }
 
     pub(super) fn begin_to_close(&self) {
-        self.shared().closing = true;
+        let mut shared = self.shared();
+        if std::mem::replace(&mut shared.closing, true) {
+            return;
+        }
+        let alive = self.alive_mark();
+        self.push(&mut shared, vec![alive]);
         self.work.notify_one();
     }
 }

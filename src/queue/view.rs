@@ -9,14 +9,33 @@ use crate::queue::pending::Unwritten;
 use crate::queue::store::Fault;
 
 impl Engine {
-    /// At least `limit` entries of the range, if it has so many, in order.
+    /// At least `limit` entries of the range, if it has so many, in order. For callers that hold
+    /// the lock and need a few.
     pub(super) fn scan(
         &self,
         shared: &Shared,
         range: Range<Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
-        let pending: Vec<(Key, Unwritten)> = pending(shared, range.clone());
+        self.scan_over(pending(shared, range.clone()), range, limit)
+    }
+
+    /// The same, for callers that do not hold the lock.
+    pub(super) fn scan_apart(
+        &self,
+        range: Range<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
+        let pending = pending(&self.shared(), range.clone());
+        self.scan_over(pending, range, limit)
+    }
+
+    fn scan_over(
+        &self,
+        pending: Vec<(Key, Unwritten)>,
+        range: Range<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
         let removed = pending.iter().filter(|(_, value)| value.is_none()).count();
         // What is removed but still on disk must not use the limit up.
         let limit = limit + removed;

@@ -49,8 +49,10 @@ pub(super) struct Answer {
 impl Writer {
     pub(super) fn run(mut self) {
         while self.wait_for_work() {
-            if let Err(fault) = self.work() {
-                self.recover(&fault);
+            if let Err(fault) = self.work()
+                && !self.recover(&fault)
+            {
+                break;
             }
         }
         self.engine.store.close_for_good();
@@ -187,8 +189,8 @@ impl Writer {
     }
 
     /// After any fault: nothing is trusted that the database or the kernel holds in memory. Ends
-    /// when a commit has synced again, or when the queue closes.
-    fn recover(&mut self, fault: &Fault) {
+    /// when a commit has synced again; false when the queue closes before that.
+    fn recover(&mut self, fault: &Fault) -> bool {
         error!(error = %fault, "the queue's database failed; opening it again");
         self.engine.shared().faulty = true;
         self.engine.cache().clear();
@@ -207,7 +209,7 @@ impl Writer {
             }
             let shared = self.engine.shared();
             if shared.closing {
-                return;
+                return false;
             }
             // A time-out is what we wait for.
             drop(self.engine.work.wait_timeout(shared, IDLE));
@@ -217,6 +219,7 @@ impl Writer {
             warn!(%error, "no room to put the reserve back");
         }
         info!("the queue's database works again");
+        true
     }
 
     fn try_again(&mut self) -> anyhow::Result<()> {
@@ -290,5 +293,108 @@ impl Built {
             sequence: self.head.first,
             lane: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::{Event, EventId, Facts};
+    use crate::queue::{
+        Keep, LaneSpec, Next, Options, Planned, PlannedDelivery, Redelivery, Repeats, Settlement,
+        open,
+    };
+
+    const KEEP: Keep = Keep {
+        keep: Duration::from_secs(86_400),
+        at_most: 1000,
+    };
+    const REPEATS: Repeats = Repeats {
+        redelivery: Redelivery::Failed,
+        same_body: None,
+    };
+
+    fn open_in(folder: &std::path::Path) -> Arc<Engine> {
+        let options = Options {
+            data: folder.to_owned(),
+            history: KEEP,
+            dead: KEEP,
+            dedupe: KEEP,
+            backlog: 1000,
+            free_disk: 0,
+        };
+        let spec = LaneSpec {
+            destination: "ci".into(),
+            was: None,
+            width: 1,
+            loose: false,
+            settings: 1,
+            longest_wait: Duration::from_secs(60),
+        };
+        open::open(options, &[spec], Clock::system()).unwrap()
+    }
+
+    fn planned(n: u32) -> Planned {
+        Planned {
+            event: Event {
+                source: "gogs".into(),
+                name: "push".into(),
+                delivery_id: format!("id-{n}").into(),
+                received: crate::clock::Timestamp(1_780_000_000_000),
+                body: Bytes::from(format!("{{\"n\":{n}}}")),
+            },
+            facts: Facts::default(),
+            deliveries: vec![PlannedDelivery {
+                destination: "ci".into(),
+                route: None,
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_refuses_all_in_its_commit_and_the_queue_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open_in(folder.path());
+        let first = engine.append(planned(1), REPEATS).await.unwrap();
+        assert_eq!(first, Appended::New(EventId(1)));
+        // The second fails the first attempt to come back.
+        engine.store.failing_syncs.store(2, Ordering::SeqCst);
+        let refused = engine.append(planned(2), REPEATS).await;
+        assert!(
+            matches!(refused, Err(QueueError::Unavailable)),
+            "{refused:?}"
+        );
+        let accepted = loop {
+            match engine.append(planned(3), REPEATS).await {
+                Ok(accepted) => break accepted,
+                Err(QueueError::Unavailable) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(engine.store.failing_syncs.load(Ordering::SeqCst), 0);
+        let mut handed_out = Vec::new();
+        while let Next::Lease(lease) = engine.next("ci").await.unwrap() {
+            handed_out.push(String::from_utf8(lease.event.body.to_vec()).unwrap());
+            engine.settle(*lease, Settlement::Delivered, None);
+        }
+        // What was refused may have reached the disk all the same; what was accepted must have.
+        assert_eq!(handed_out.first().unwrap(), "{\"n\":1}");
+        assert_eq!(handed_out.last().unwrap(), "{\"n\":3}");
+        let Appended::New(id) = accepted else {
+            panic!("{accepted:?}");
+        };
+        assert_eq!(id.0, handed_out.len() as u64);
+        engine.begin_to_close();
+        engine
+            .closed
+            .subscribe()
+            .wait_for(|closed| *closed)
+            .await
+            .unwrap();
     }
 }
