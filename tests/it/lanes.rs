@@ -166,6 +166,7 @@ async fn check_retry_after(value: &str, wait: Duration) {
 
 /// Lets so many more requests through at each of these times, and not one before.
 async fn expect_rounds(world: &World, standin: &StandIn, rounds: &[(f64, usize)]) {
+    let all: usize = rounds.iter().map(|(_, more)| more).sum();
     let mut count = 0;
     for (at, more) in rounds {
         if *at > 0.0 {
@@ -175,6 +176,7 @@ async fn expect_rounds(world: &World, standin: &StandIn, rounds: &[(f64, usize)]
         }
         count += more;
         standin.wait_for(count).await;
+        world.waiting(all - count).await;
     }
     let want = rounds.iter().flat_map(|(at, more)| vec![*at; *more]);
     assert_eq!(times(&standin.received()), want.collect::<Vec<f64>>());
@@ -398,7 +400,7 @@ async fn holds_and_downtime_do_not_age_a_delivery_and_nothing_dies_untried() {
         let world = world.restart(s(86_400.0), destinations).await;
         standin.wait_for(3).await;
         world.lane_is("ci", |lane| lane.next_try.is_some()).await;
-        assert_eq!(world.delivery(event, "ci").await.state, State::Waiting);
+        world.settled(event, "ci", State::Waiting).await;
         standin.rule(|_| None);
         world.step_to_next_try("ci", s(600.0)).await;
         world.settled(event, "ci", State::Delivered).await;

@@ -210,22 +210,21 @@ impl World {
         lanes.find(|lane| &*lane.destination == name).unwrap()
     }
 
-    pub(crate) async fn delivery(&self, event: EventId, name: &str) -> Delivery {
+    pub(crate) async fn delivery(&self, event: EventId, name: &str) -> Option<Delivery> {
         let id = DeliveryId {
             event,
             destination: name.into(),
         };
-        self.queue.delivery(&id).await.unwrap().unwrap()
+        self.queue.delivery(&id).await.unwrap()
     }
 
-    /// Waits until the delivery has been settled so.
+    /// Waits until the delivery is in this state.
     pub(crate) async fn settled(&self, event: EventId, name: &str, state: State) -> Delivery {
         loop {
-            let delivery = self.delivery(event, name).await;
-            if delivery.state == state {
-                return delivery;
+            match self.delivery(event, name).await {
+                Some(delivery) if delivery.state == state => return delivery,
+                _ => tokio::task::yield_now().await,
             }
-            tokio::task::yield_now().await;
         }
     }
 
@@ -250,6 +249,15 @@ impl World {
             held.is_some_and(|held| held.reason == reason)
         };
         self.lane_is(name, is_so).await;
+    }
+
+    /// Waits until so many deliveries wait in all lanes together.
+    pub(crate) async fn waiting(&self, count: usize) {
+        let all = || self.queue.lanes().into_iter();
+        let sum = || all().map(|lane| lane.waiting).sum::<u64>();
+        while sum() != count as u64 {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn idle(&self, name: &str) {
