@@ -12,8 +12,8 @@ fn readme() -> String {
 
 /// The code blocks in a language.
 fn blocks(language: &str) -> Vec<String> {
-    let readme = readme();
-    let parts = readme.split(&format!("```{language}\n")).skip(1);
+    let (readme, fence) = (readme(), format!("```{language}\n"));
+    let parts = readme.split(&fence).skip(1);
     parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
 }
 
