@@ -1,7 +1,7 @@
 //! What a template sees of an event: its payload, and what follows from it.
 
 use handlebars::Context;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::escape::path_of_reference;
 use super::payload::{find, read, text};
@@ -23,6 +23,8 @@ pub(super) struct View {
     /// `push to orbit/lander by alice`, for the last step of the ladder.
     pub(super) summary: String,
     pub(super) context: Context,
+    /// What it was built of.
+    pub(super) event: Event,
 }
 
 /// Builds the view.
@@ -53,6 +55,7 @@ pub(super) fn view(event: &Event) -> Result<View, serde_json::Error> {
         event_url,
         summary,
         context,
+        event: event.clone(),
     })
 }
 
@@ -194,29 +197,33 @@ impl Facts {
     }
 
     fn put_into(self, payload: &mut Map<String, Value>) {
+        let is_tag = self.tag.is_some() && !payload.contains_key("release");
         let latest = self.commit_count.min(LATEST_COMMITS);
-        let Value::Object(facts) = json!({
-            "is_test": self.is_test,
-            "is_new_branch": self.is_new_branch,
-            "is_tag": self.tag.is_some() && !payload.contains_key("release"),
-            "is_forced": self.is_forced,
-            "ref_name": self.ref_name,
-            "branch": self.branch,
-            "tag": self.tag,
-            "commit_count": self.commit_count,
-            "commits_capped": self.commit_count == GOGS_CAP && !self.is_merge,
-            "more_commits": self.commit_count - latest,
-            "repo_url": self.repo_url,
-            "gogs_url": self.gogs_url,
-            "ref_url": self.ref_url,
-            "issue_url": self.issue_url,
-            "numbered_title": numbered_title(payload),
-            "sender_url": self.sender_url,
-            "event_url": self.event_url,
-        }) else {
-            return;
-        };
-        payload.extend(facts);
+        let facts: [(&str, Value); 17] = [
+            ("is_test", self.is_test.into()),
+            ("is_new_branch", self.is_new_branch.into()),
+            ("is_tag", is_tag.into()),
+            ("is_forced", self.is_forced.into()),
+            ("ref_name", self.ref_name.into()),
+            ("branch", self.branch.into()),
+            ("tag", self.tag.into()),
+            ("commit_count", self.commit_count.into()),
+            (
+                "commits_capped",
+                (self.commit_count == GOGS_CAP && !self.is_merge).into(),
+            ),
+            ("more_commits", (self.commit_count - latest).into()),
+            ("repo_url", self.repo_url.into()),
+            ("gogs_url", self.gogs_url.into()),
+            ("ref_url", self.ref_url.into()),
+            ("issue_url", self.issue_url.into()),
+            ("numbered_title", numbered_title(payload).into()),
+            ("sender_url", self.sender_url.into()),
+            ("event_url", self.event_url.into()),
+        ];
+        for (name, fact) in facts {
+            payload.insert(name.to_owned(), fact);
+        }
     }
 }
 
