@@ -140,8 +140,6 @@ impl Facts {
             || (!full.starts_with("refs/") && before.is_empty() && after.is_empty());
         self.name_reference(text(payload, &["ref"]).map(short_reference), is_tag);
         self.commit_count = commits.len();
-        self.is_new_branch = !is_tag && !before.is_empty() && before.bytes().all(|b| b == b'0');
-        self.is_forced = !before.is_empty() && commits.iter().any(|commit| commit["id"] == before);
         // A merge compares with the head branch's tip, and lists everything.
         self.is_merge = !compare_url.is_empty() && !compare_url.ends_with(after);
         self.is_test = !before.is_empty()
@@ -149,6 +147,9 @@ impl Facts {
             && compare_url.is_empty()
             && commits.len() == 1
             && commits[0]["timestamp"].is_null();
+        let is_known = !is_tag && !self.is_test && !before.is_empty();
+        self.is_new_branch = is_known && before.bytes().all(|byte| byte == b'0');
+        self.is_forced = is_known && commits.iter().any(|commit| commit["id"] == before);
     }
 
     fn name_reference(&mut self, name: Option<&str>, is_tag: bool) {
@@ -178,6 +179,8 @@ impl Facts {
 
     fn event_url(&self, name: &str, payload: &Map<String, Value>) -> Option<String> {
         let own = match name {
+            // Nothing lies before them to compare with.
+            "push" if self.is_test || self.is_new_branch || self.tag.is_some() => None,
             "push" if self.commit_count == 1 => only_commit_url(payload),
             "push" => {
                 let compare_url = text(payload, &["compare_url"]).map(str::to_owned);

@@ -294,8 +294,8 @@ fn every_piece_of_hostile_text_in_every_event_is_only_shown() {
     let (_folder, templates) = sets();
     for sample in samples() {
         for piece in PIECES {
-            check(&templates, &sample, piece, None);
-            check(&templates, &sample, &format!("a {piece}{piece} b"), None);
+            let text = format!("{piece} a {piece}{piece}");
+            check(&templates, &sample, &text, None);
         }
     }
 }
@@ -315,7 +315,7 @@ fn texts_of_a_hundred_thousand_characters_are_cut_everywhere() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn whatever_strangers_write_is_only_shown(

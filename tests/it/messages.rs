@@ -8,7 +8,7 @@ use std::time::Duration;
 use gogs_relay::clock::Timestamp;
 use gogs_relay::destination::{Destination, Discord, Kind, Order, RetryPolicy, SecretUrl, Slack};
 use gogs_relay::event::{Event, EventId};
-use gogs_relay::plan::{Message, Rendered, Step, Templates};
+use gogs_relay::plan::{Message, Rendered, Step, Templates, samples};
 use serde_json::{Value, json};
 
 use crate::corpus::{self, Recorded};
@@ -301,6 +301,102 @@ fn mended(text: &str) -> String {
     marks.iter().fold(text.to_owned(), |text, (mark, with)| {
         text.replace(mark, with)
     })
+}
+
+/// What a template sees of each recorded event.
+fn facts(template: &str) -> Vec<(String, String)> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let inside = folder.path().join("facts/slack");
+    std::fs::create_dir_all(&inside).unwrap();
+    let text = format!("{{\"text\": \"- {template}\"}}");
+    for sample in samples() {
+        std::fs::write(inside.join(format!("{}.hbs", sample.event)), &text).unwrap();
+    }
+    let (templates, _) = Templates::load(folder.path());
+    let destination = destination(Kind::Slack(slack()), "facts");
+    let mut facts = Vec::new();
+    for recorded in corpus::all() {
+        if let Some(payload) = payload(&recorded) {
+            let message = message(&templates, &event(&recorded.event, payload), &destination);
+            let body: Value = serde_json::from_slice(&message.body).unwrap();
+            facts.push((
+                recorded.file,
+                body["text"].as_str().unwrap()[2..].to_owned(),
+            ));
+        }
+    }
+    facts
+}
+
+#[test]
+fn forced_pushes_and_test_deliveries_are_found_and_nothing_else() {
+    for (file, fact) in facts("{{#if is_forced}}forced {{/if}}{{#if is_test}}test{{/if}}") {
+        let is_forced = file.contains("-push-") && file.contains("-force");
+        let is_test = file.contains("test-delivery");
+        assert_eq!(fact.contains("forced"), is_forced, "{file}");
+        assert_eq!(fact.contains("test"), is_test, "{file}");
+    }
+}
+
+#[test]
+fn every_event_has_a_page_to_open_and_no_name_shows_html() {
+    let template = "{{event_url}} {{sender.full_name}} {{#each commits}}{{author.name}} {{/each}}";
+    for (file, fact) in facts(template) {
+        assert!(fact.starts_with("http://127.0.0.1:3000/"), "{file}: {fact}");
+        assert!(
+            !fact.contains("/compare/0000") && !fact.contains("/commit/0000"),
+            "{file}: {fact}"
+        );
+        // The entities of Slack itself aside.
+        let names = fact
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&");
+        assert!(
+            !names.contains("&#") && !names.contains("&amp;"),
+            "{file}: {fact}"
+        );
+    }
+}
+
+#[test]
+fn a_body_that_gogs_wrote_over_is_not_taken_for_the_issues_own() {
+    for (file, fact) in facts("{{#if issue.body}}own{{/if}}") {
+        let is_overwritten = file.contains("issue_comment-created")
+            || file.contains("issue_comment-comment")
+            || file.contains("issues-closed")
+            || file.contains("issues-reopened");
+        assert!(!is_overwritten || fact.is_empty(), "{file}");
+        assert!(!file.contains("issues-opened-rich") || fact == "own");
+    }
+}
+
+#[test]
+fn a_payload_of_gogs_0_9_is_understood() {
+    // A branch's creation, which that version called a push.
+    let old = br#"{"secret":"s","ref":"dev","ref_type":"branch","repository":{"id":1,"name":"lander",
+        "url":"https://git.example.org/orbit/lander","owner":{"name":"orbit","email":"","username":"orbit"},
+        "private":false,"default_branch":"main"},"sender":{"login":"mira","id":3,"avatar_url":""}}"#;
+    let destination = destination(Kind::Slack(slack()), "classic");
+    let message = message(&built_in(), &event("push", old), &destination);
+    let body: Value = serde_json::from_slice(&message.body).unwrap();
+    let repository = "https://git.example.org/orbit/lander";
+    let text = format!("[<{repository}|lander>:<{repository}/src/dev|dev>] branch created by mira");
+    assert_eq!(body["text"], text);
+    assert_eq!(message.template, "classic/slack/create");
+}
+
+#[test]
+fn a_branch_is_named_short_and_linked_encoded() {
+    let facts = facts("{{branch}} {{ref_url}}");
+    let of = |part: &str| {
+        let found = facts.iter().find(|(file, _)| file.contains(part));
+        found.unwrap().1.clone()
+    };
+    let encoded = "http://127.0.0.1:3000/orbit/lander/src/fix/a%23b-";
+    assert!(of("create-branch-hash-unicode").starts_with(&format!("fix/a#b-ブランチ-ü {encoded}")));
+    let mirror = "http://127.0.0.1:3000/alice/source-mirror/src/main";
+    assert_eq!(of("push-mirror-two-commits"), format!("main {mirror}"));
 }
 
 #[test]
