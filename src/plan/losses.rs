@@ -41,10 +41,8 @@ fn collect(member: &str, written: &Value, fitted: Option<&Value>, found: &mut Ve
                 collect(member, item, Some(kept), found);
             }
         }
-        (Value::String(text), Some(Value::String(kept))) => {
-            if !is_cut(text) && is_cut(kept) {
-                lose(true, "is longer than the service takes");
-            }
+        (Value::String(text), Some(Value::String(kept))) if !is_cut(text) && is_cut(kept) => {
+            lose(true, "is longer than the service takes");
         }
         (written, None) if !is_nothing(written) => {
             lose(

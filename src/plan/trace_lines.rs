@@ -47,24 +47,31 @@ fn number(mapping: &TemplateMapping, further: usize) -> TemplateElement {
 /// The line that wrote what stands at `line` and `column` (from 1, in bytes) of the text that
 /// `rendered` is without its numbers.
 pub(super) fn line_of(rendered: &str, line: usize, column: usize) -> Option<usize> {
+    // For the parser a line break stands before the first column of the next line.
+    let sought = match column {
+        0 => (line.saturating_sub(1), usize::MAX),
+        _ => (line, column),
+    };
     let mut place = (1, 1);
-    let mut written_by = None;
+    let mut line = None;
+    let mut found = None;
     let mut rest = rendered;
     while let Some(character) = rest.chars().next() {
         rest = &rest[character.len_utf8()..];
         if character == OPEN {
             let (number, behind) = rest.split_once(CLOSE)?;
-            written_by = number.parse().ok();
+            line = number.parse().ok();
             rest = behind;
             continue;
         }
-        if place >= (line, column) {
-            return written_by;
+        if place > sought {
+            break;
         }
+        found = line;
         place = match character {
             '\n' => (place.0 + 1, 1),
             _ => (place.0, place.1 + character.len_utf8()),
         };
     }
-    written_by
+    found
 }

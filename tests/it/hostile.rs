@@ -294,8 +294,8 @@ fn every_piece_of_hostile_text_in_every_event_is_only_shown() {
     let (_folder, templates) = sets();
     for sample in samples() {
         for piece in PIECES {
-            check(&templates, &sample, piece, None);
-            check(&templates, &sample, &format!("a {piece}{piece} b"), None);
+            let text = format!("{piece} a {piece}{piece}");
+            check(&templates, &sample, &text, None);
         }
     }
 }
@@ -303,28 +303,19 @@ fn every_piece_of_hostile_text_in_every_event_is_only_shown() {
 #[test]
 fn texts_of_a_hundred_thousand_characters_are_cut_everywhere() {
     let (_folder, templates) = sets();
-    for unit in [
-        "x",
-        "<!channel> ",
-        "[x](https://evil.example) ",
-        "👩‍🚀",
-        "&",
-        "\\",
-        "@everyone\n",
-    ] {
-        let text = unit.repeat(100_000 / unit.chars().count());
-        let mut seen = Vec::new();
-        for sample in samples() {
-            if !seen.contains(&sample.event) {
-                check(&templates, &sample, &text, None);
-                seen.push(sample.event);
-            }
+    let unit = "<!channel> [x](https://evil.example) \u{1f469}\u{200d}\u{1f680} & \\ @everyone `x` e\u{301}\n";
+    let text = unit.repeat(100_000 / unit.chars().count() + 1);
+    let mut seen = Vec::new();
+    for sample in samples() {
+        if !seen.contains(&sample.event) {
+            check(&templates, &sample, &text, None);
+            seen.push(sample.event);
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn whatever_strangers_write_is_only_shown(

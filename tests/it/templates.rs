@@ -123,72 +123,45 @@ fn a_template_of_the_user_replaces_one_message_and_no_other() {
 
 #[test]
 fn a_broken_template_is_named_with_its_line_and_costs_no_message() {
-    check_broken("{\n \"text\": \"{{#if branch}}x\"\n}", 3, "");
-    check_broken("{\n \"text\": \"{{branch\"\n}", 2, "");
+    check_broken("{\n \"text\": \"{{#if branch}}x\"\n}", 3, "syntax");
+    check_broken("{\n \"text\": \"{{branch\"\n}", 2, "syntax");
     let rare =
-        "{\n \"text\": \"{{branch}}\n{{#if tag}}{{#if is_test}}{{shuot branch}}{{/if}}{{/if}}\"\n}";
-    check_broken(rare, 3, "no helper `shuot`");
-    check_broken(
-        "{\n \"text\": \"x\",\n \"username\": \"{{sender.usrname}}\"\n}",
-        3,
-        "no field `sender.usrname`",
-    );
-    check_broken(
-        "{\n \"text\": \"{{truncate brnch 10}}\"\n}",
-        2,
-        "no field `brnch`",
-    );
-    check_broken("{\n \"text\": \"{{repository}}\"\n}", 2, "whole object");
-    check_broken("{\n \"text\": \"{{{branch}}}\"\n}", 2, "without escaping");
-    check_broken("{\n \"text\": \"{{&branch}}\"\n}", 2, "without escaping");
-    check_broken(
-        "{\n \"text\": \"{{> (eq branch tag)}}\"\n}",
-        2,
-        "written out",
-    );
-    check_broken(
-        "{\n \"text\": \"{{> _nowhere}}\"\n}",
-        2,
-        "no partial `_nowhere`",
-    );
-    check_broken(
-        "{\n \"text\": \"{{#*inline \"x\"}}{{/inline}}\"\n}",
-        2,
-        "decorators",
-    );
-    check_broken(
-        "{\n \"text\": \"{{first_line (raw branch)}}\"\n}",
-        2,
-        "parentheses",
-    );
-    check_broken(
-        "{\n \"text\": \"x\",\n{{#if branch}}\n \"username\" \"y\"\n{{/if}}\n}",
-        4,
-        "not a JSON object",
-    );
+        "{\n \"text\": \"{{branch}}{{#if tag}}{{#if is_test}}\n{{shrot branch}}{{/if}}{{/if}}\"}";
+    check_broken(rare, 3, "no helper `shrot`");
+    let misspelt = "{\n \"text\": \"x\",\n \"username\": \"{{sender.usrname}}\"\n}";
+    check_broken(misspelt, 3, "no field `sender.usrname`");
+    let object = "{\n \"text\": \"x\",\n{{#if branch}}\n \"username\" \"y\"\n{{/if}}\n}";
+    check_broken(object, 4, "not a JSON object");
     check_broken(
         "{\n \"text\": \"a\n{{branch}}\"\n}",
-        3,
+        2,
         "\\n for a line break",
     );
-    let long = "x".repeat(41_000);
-    check_broken(
-        &format!("{{\n \"text\": \"{long}\"\n}}"),
-        2,
-        "longer than the service takes",
-    );
-    let endless = "{{#each commits}}".repeat(70) + &"{{/each}}".repeat(70);
-    check_broken(
-        &format!("{{\n \"text\": \"{endless}\"\n}}"),
-        2,
-        "deeper than 64",
-    );
-    let parentheses = format!(
-        "{{\n \"text\": \"{{{{not {}{} }}}}\"\n}}",
-        "(not ".repeat(5000),
-        ")".repeat(5000)
-    );
-    check_broken(&parentheses, 2, "deeper than 64");
+    let long = format!("{{\n \"text\": \"{}\"\n}}", "x".repeat(41_000));
+    check_broken(&long, 2, "longer than the service takes");
+}
+
+#[test]
+fn what_is_not_available_is_refused_with_its_line() {
+    let inside = |text: &str, says: &str| {
+        check_broken(&format!("{{\n \"text\": \"{text}\"\n}}"), 2, says);
+    };
+    inside("{{truncate brnch 10}}", "no field `brnch`");
+    inside("{{repository}}", "whole object");
+    inside("{{{branch}}}", "without escaping");
+    inside("{{&branch}}", "without escaping");
+    inside("{{> (eq branch tag)}}", "written out");
+    inside("{{> _nowhere}}", "no partial `_nowhere`");
+    inside("{{#*inline \"x\"}}{{/inline}}", "decorators");
+    inside("{{#> _x}}{{/_x}}", "block");
+    inside("{{first_line (raw branch)}}", "parentheses");
+    inside("{{#branch}}x{{/branch}}", "no block");
+    let blocks = "{{#each commits}}".repeat(70) + &"{{/each}}".repeat(70);
+    inside(&blocks, "deeper than 64");
+    let chain = "{{#if a}}".to_owned() + &"{{else if b}}".repeat(5000) + "{{/if}}";
+    inside(&chain, "deeper than 64");
+    let parentheses = format!("{{{{not {}{} }}}}", "(not ".repeat(5000), ")".repeat(5000));
+    inside(&parentheses, "deeper than 64");
 }
 
 #[test]

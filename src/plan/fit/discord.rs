@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::cut::{cut, length};
 use super::{Place, colour, dress, is_web, leave_out_bad_url, prune, settle, shorten};
 use crate::destination::Discord;
-use crate::plan::escape::{Format, Label, discord_raw};
+use crate::plan::escape::{Format, Label};
+use crate::plan::neutral::discord_raw;
 
 const CONTENT: usize = 2000;
 const EMBEDS: usize = 10;
@@ -169,11 +170,11 @@ fn fit_url(holder: &mut Map<String, Value>, name: &str) {
 
 /// Discord refuses the message for an address whose host is a bare name.
 fn is_taken(text: &str) -> bool {
-    let host_is_full = url::Url::parse(text).is_ok_and(|url| {
+    let is_full = |url: url::Url| {
         let host = url.host_str().unwrap_or_default();
-        host.contains('.') || host.starts_with('[')
-    });
-    host_is_full && is_web(text) && text.len() <= URL
+        is_web(&url) && (host.contains('.') || host.starts_with('['))
+    };
+    text.len() <= URL && url::Url::parse(text).is_ok_and(is_full)
 }
 
 /// What no rule above knows, components for example, takes Markdown.

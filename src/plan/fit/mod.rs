@@ -60,11 +60,14 @@ pub(super) fn fit(rendered: &str, target: Target<'_>, more: Option<&str>) -> Res
 
 /// Says in what way a text is not JSON.
 pub(super) fn not_json(error: &serde_json::Error) -> String {
-    let hint = match error.to_string().contains("control character") {
+    let error = error.to_string();
+    // The place is one in what was rendered, which nobody sees.
+    let what = error.split(" at line ").next().unwrap_or_default();
+    let hint = match what.contains("control character") {
         true => "; write \\n for a line break inside a text",
         false => "",
     };
-    format!("what it renders is not a JSON object: {error}{hint}")
+    format!("what it renders is not a JSON object: {what}{hint}")
 }
 
 /// What becomes of the marks that the escapes left before formatting characters.
@@ -146,9 +149,8 @@ fn leave_out_bad_url(holder: &mut Map<String, Value>, name: &str, is_good: impl 
     }
 }
 
-/// Whether this is an address of the web.
-fn is_web(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+fn is_web(url: &url::Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 /// Puts a setting of the destination in where the template did not write its own.

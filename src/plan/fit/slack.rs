@@ -61,9 +61,7 @@ pub(super) fn fit(
             |words| json!({"type": "context", "elements": [{"type": "mrkdwn", "text": say(words)}]}),
         );
     }
-    leave_out_bad_url(message, "icon_url", |url| {
-        is_web(url) && url.len() <= ICON_URL
-    });
+    leave_out_bad_url(message, "icon_url", |url| is_taken(url, ICON_URL));
     if let Some(settings) = settings {
         dress(message, "channel", settings.channel.as_ref());
         dress(message, "username", settings.username.as_ref());
@@ -186,9 +184,13 @@ fn paint(message: &mut Map<String, Value>, own: Option<&str>) {
             None => attachment.remove("color"),
         };
         for name in ADDRESSES {
-            leave_out_bad_url(attachment, name, |url| is_web(url) && url.len() <= URL);
+            leave_out_bad_url(attachment, name, |url| is_taken(url, URL));
         }
     }
+}
+
+fn is_taken(text: &str, longest: usize) -> bool {
+    text.len() <= longest && url::Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 fn shows_something(message: &Map<String, Value>) -> bool {
