@@ -200,9 +200,11 @@ impl<'a> Walk<'a> {
         let records = self.records.remove(&event).unwrap_or_default();
         let entry = if log == Some(event) {
             self.log_below = event;
-            self.engine
-                .page(event)?
-                .and_then(|page| page.get(event).cloned())
+            match self.engine.page(event) {
+                // What cannot be read does not hide the rest.
+                Err(Fault::Damaged(_)) => None,
+                page => page?.and_then(|page| page.get(event).cloned()),
+            }
         } else {
             None
         };
@@ -212,9 +214,13 @@ impl<'a> Walk<'a> {
         let mut deliveries = BTreeMap::new();
         if let Some(entry) = &entry {
             for planned in entry.plan.iter() {
-                if let Some(delivery) = shared.of_log(event, planned.lane, entry, now) {
-                    deliveries.insert(planned.lane, delivery);
-                }
+                let lane = planned.lane;
+                let delivery = shared.of_log(event, lane, entry, now).or_else(|| {
+                    // It may have been settled since the records were read.
+                    let record = self.engine.record(&shared, event, lane)?;
+                    Some(shared.of_record(event, lane, record, now))
+                });
+                deliveries.extend(delivery.map(|delivery| (lane, delivery)));
             }
         }
         for (lane, record) in records {
