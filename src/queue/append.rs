@@ -8,18 +8,15 @@ use tracing::warn;
 
 use crate::delivery::State;
 use crate::event::EventId;
-use crate::queue::chunk::Packed;
 use crate::queue::engine::{Engine, Request, Shared};
-use crate::queue::head::{Hashes, Head};
+use crate::queue::head::Hashes;
 use crate::queue::key;
 use crate::queue::page::{self, Entry, Page};
 use crate::queue::record::{About, Record};
-use crate::queue::store::{Batch, Fault};
-use crate::queue::writer::{PAGE, Writer};
-use crate::queue::{Appended, Planned, QueueError, Redelivery, Repeats};
+use crate::queue::store::Fault;
+use crate::queue::writer::Writer;
+use crate::queue::{Appended, Planned, PlannedDelivery, QueueError, Redelivery, Repeats};
 
-/// A page is cut where its events take so many bytes.
-const RAW: usize = 256 << 10;
 /// So long a new event waits for room on the disk. Gogs does not retry.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -41,19 +38,11 @@ impl Engine {
             if shared.faulty {
                 return Err(QueueError::Unavailable);
             }
-            let plan: Result<Arc<[page::Planned]>, QueueError> = (planned.deliveries.iter())
-                .map(|delivery| {
-                    Ok(page::Planned {
-                        lane: shared.lane_id(&delivery.destination)?,
-                        destination: delivery.destination.clone(),
-                        route: delivery.route.clone(),
-                    })
-                })
-                .collect();
+            let plan = shared.plan(planned.deliveries)?;
             let entry = Entry {
                 event: planned.event,
                 facts: Arc::new(planned.facts),
-                plan: plan?,
+                plan,
             };
             shared.appends.push_back(Request {
                 entry,
@@ -99,6 +88,30 @@ impl Engine {
             writes.push(shared.lane(0).write(now));
             self.push(shared, writes);
         }
+    }
+}
+
+impl Shared {
+    /// The plan with its lanes. Most events go the same ways, so the last plan is shared.
+    fn plan(
+        &mut self,
+        deliveries: Vec<PlannedDelivery>,
+    ) -> Result<Arc<[page::Planned]>, QueueError> {
+        if let Some((last, plan)) = &self.last_plan
+            && *last == deliveries
+        {
+            return Ok(plan.clone());
+        }
+        let plan = deliveries.iter().map(|delivery| {
+            Ok(page::Planned {
+                lane: self.lane_id(&delivery.destination)?,
+                destination: delivery.destination.clone(),
+                route: delivery.route.clone(),
+            })
+        });
+        let plan: Arc<[page::Planned]> = plan.collect::<Result<_, QueueError>>()?;
+        self.last_plan = Some((deliveries, plan.clone()));
+        Ok(plan)
     }
 }
 
@@ -223,100 +236,11 @@ impl Engine {
             if through && redelivery == Redelivery::Failed {
                 continue;
             }
-            let id = planned.lane;
-            if let Some(pushed) = self.new_round(&mut shared, event, entry, id, &planned.route) {
+            if let Some(pushed) = self.new_round(&mut shared, event, entry, planned) {
                 stamp = pushed;
-                again.push(shared.lane(id).destination.clone());
+                again.push(shared.lane(planned.lane).destination.clone());
             }
         }
         Ok((stamp, again))
-    }
-}
-
-/// A page ready to be written, and who waits for it.
-pub(super) struct Built {
-    pub(super) head: Head,
-    pub(super) packed: Packed,
-    pub(super) page: Arc<Page>,
-    pub(super) chunks_are_written: bool,
-    replies: Vec<oneshot::Sender<Result<Appended, QueueError>>>,
-}
-
-impl Built {
-    /// Makes a page of as many requests as it holds; gives back the others.
-    pub(super) fn new(first: u64, mut requests: Vec<Request>) -> (Option<Built>, Vec<Request>) {
-        let mut head = Head::new(first);
-        let mut raw = 0;
-        let mut count = 0;
-        for request in &requests {
-            let size = request.entry.event.body.len() + 200;
-            if count > 0 && raw + size > RAW {
-                break;
-            }
-            if !head.add(&request.entry, request.hashes) {
-                break;
-            }
-            raw += size;
-            count += 1;
-        }
-        if count == 0 {
-            return (None, requests);
-        }
-        let mut rest = requests.split_off(count);
-        let mut entries: Vec<Entry> = requests
-            .iter()
-            .map(|request| request.entry.clone())
-            .collect();
-        let mut packed = Packed::pack(&page::encode(&entries));
-        while packed.bytes.len() > PAGE && entries.len() > 1 {
-            entries.truncate(entries.len() / 2);
-            packed = Packed::pack(&page::encode(&entries));
-        }
-        if entries.len() < requests.len() {
-            let mut back = requests.split_off(entries.len());
-            back.append(&mut rest);
-            rest = back;
-            head = Head::new(first);
-            for request in &requests {
-                head.add(&request.entry, request.hashes);
-            }
-        }
-        head.chunks = packed.chunks();
-        let built = Built {
-            head,
-            packed,
-            page: Arc::new(Page::new(
-                first,
-                entries.into_iter().map(Entry::on_its_own).collect(),
-            )),
-            chunks_are_written: false,
-            replies: requests.into_iter().map(|request| request.reply).collect(),
-        };
-        (Some(built), rest)
-    }
-
-    pub(super) fn add_to(&self, batch: &mut Batch) {
-        if !self.chunks_are_written {
-            for (n, chunk) in self.packed.split(self.of()) {
-                batch.put(&key::page_chunk(self.head.first, n), &chunk);
-            }
-        }
-        batch.put(&key::head(self.head.first), &self.head.encode());
-        let next = self.head.range().end;
-        batch.put(&key::mark("next"), &next.to_be_bytes());
-    }
-
-    pub(super) fn answer(self) {
-        for (sequence, reply) in self.head.range().zip(self.replies) {
-            // Nobody there to hear it is no fault.
-            reply.send(Ok(Appended::New(EventId(sequence)))).ok();
-        }
-    }
-
-    pub(super) fn refuse(self, error: &QueueError) {
-        for reply in self.replies {
-            // Nobody there to hear it is no fault.
-            reply.send(Err(error.clone())).ok();
-        }
     }
 }

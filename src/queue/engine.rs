@@ -15,11 +15,11 @@ use crate::queue::disk::Disk;
 use crate::queue::head::{Hashes, Head};
 use crate::queue::key::{self, Key, LaneId};
 use crate::queue::lane::{Lane, Now};
-use crate::queue::page::Entry;
+use crate::queue::page::{Entry, Planned};
 use crate::queue::pending::{Pending, WINDOW};
 use crate::queue::record::Record;
 use crate::queue::store::Store;
-use crate::queue::{Appended, Options, QueueError, Repeats};
+use crate::queue::{Appended, Options, PlannedDelivery, QueueError, Repeats};
 
 /// An operation that waits for the disk gives up after this; what it did stays, and is written
 /// when the disk works again.
@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) appends: VecDeque<Request>,
     pub(super) woken: Vec<LaneId>,
     pub(super) log: Log,
+    /// The last plan, as asked for and with its lanes.
+    pub(super) last_plan: Option<(Vec<PlannedDelivery>, Arc<[Planned]>)>,
     pub(super) next_attempt: u64,
     pub(super) attempts_reserved: u64,
     pub(super) serial: u64,

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use crate::delivery::{DeliveryId, State};
 use crate::event::{Event, EventId};
-use crate::queue::engine::{Engine, Shared};
+use crate::queue::engine::Engine;
 use crate::queue::key::{self, LaneId};
-use crate::queue::lane::{Lane, Now};
-use crate::queue::page::Entry;
-use crate::queue::record::{About, Record};
+use crate::queue::lane::Lane;
+use crate::queue::record::Record;
 use crate::queue::store::Fault;
 use crate::queue::{Delivery, Filter, Found, QueueError};
 
@@ -152,6 +151,9 @@ impl std::str::FromStr for Cursor {
     }
 }
 
+/// An event, and what of its deliveries there is.
+type Stop = (u64, Vec<(LaneId, Delivery)>);
+
 /// A walk back through records and log together.
 struct Walk<'a> {
     engine: &'a Engine,
@@ -188,7 +190,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next older event with its deliveries, newest lane first.
-    fn step(&mut self) -> Result<Option<(u64, Vec<(LaneId, Delivery)>)>, Fault> {
+    fn step(&mut self) -> Result<Option<Stop>, Fault> {
         self.read_records()?;
         let record = self.records.last_key_value().map(|(event, _)| *event);
         let log = (self.wants_log && self.log_below > self.log_from).then(|| self.log_below - 1);
@@ -198,9 +200,11 @@ impl<'a> Walk<'a> {
         let records = self.records.remove(&event).unwrap_or_default();
         let entry = if log == Some(event) {
             self.log_below = event;
-            self.engine
-                .page(event)?
-                .and_then(|page| page.get(event).cloned())
+            match self.engine.page(event) {
+                // What cannot be read does not hide the rest.
+                Err(Fault::Damaged(_)) => None,
+                page => page?.and_then(|page| page.get(event).cloned()),
+            }
         } else {
             None
         };
@@ -210,9 +214,13 @@ impl<'a> Walk<'a> {
         let mut deliveries = BTreeMap::new();
         if let Some(entry) = &entry {
             for planned in entry.plan.iter() {
-                if let Some(delivery) = shared.of_log(event, planned.lane, entry, now) {
-                    deliveries.insert(planned.lane, delivery);
-                }
+                let lane = planned.lane;
+                let delivery = shared.of_log(event, lane, entry, now).or_else(|| {
+                    // It may have been settled since the records were read.
+                    let record = self.engine.record(&shared, event, lane)?;
+                    Some(shared.of_record(event, lane, record, now))
+                });
+                deliveries.extend(delivery.map(|delivery| (lane, delivery)));
             }
         }
         for (lane, record) in records {
@@ -243,106 +251,5 @@ impl<'a> Walk<'a> {
             self.records_below = lowest;
         }
         Ok(())
-    }
-}
-
-impl Filter {
-    fn takes(&self, delivery: &Delivery) -> bool {
-        let same =
-            |want: &Option<String>, have: &str| want.as_deref().is_none_or(|want| want == have);
-        let repo = self.repo.as_deref().is_none_or(|want| {
-            let have = delivery.repo.as_deref();
-            have.is_some_and(|have| have.eq_ignore_ascii_case(want))
-        });
-        let text = self.text.as_deref().is_none_or(|text| {
-            let summary = delivery.summary.to_lowercase();
-            summary.contains(&text.to_lowercase())
-        });
-        let destination = self.destination.as_ref();
-        self.state.is_none_or(|state| state == delivery.state)
-            && destination.is_none_or(|want| delivery.destination.as_ref() == Some(want))
-            && same(&self.source, &delivery.source)
-            && same(&self.event, &delivery.name)
-            && repo
-            && self.since.is_none_or(|since| delivery.received >= since)
-            && text
-    }
-}
-
-impl Shared {
-    /// A delivery that waits in the log, or `None` when it was settled and its record is gone.
-    fn of_log(&mut self, event: u64, id: LaneId, entry: &Entry, now: Now) -> Option<Delivery> {
-        let planned = entry.planned(id)?;
-        let lane = self.lane(id);
-        let out = lane.out.get(&event);
-        if !lane.waits_in_log(event) {
-            return None;
-        }
-        let is_sending = out.is_some_and(|out| out.leased.is_some());
-        let record = Record {
-            trail: out.map(|out| out.trail.clone()).unwrap_or_default(),
-            ..Record::waiting(About::new(entry), planned.route.clone(), 1)
-        };
-        let next_try = out.filter(|out| out.leased.is_none() && out.trail.tries > 0);
-        let next_try = next_try.map(|out| now.wall_at(out.not_before));
-        let state = waiting_state(lane, is_sending);
-        Some(Delivery {
-            state,
-            next_try: next_try.filter(|_| state == State::Waiting),
-            ..delivery(event, lane, record)
-        })
-    }
-
-    /// A delivery that has a record.
-    fn of_record(&mut self, event: u64, id: LaneId, record: Record, now: Now) -> Delivery {
-        let lane = self.lane(id);
-        let is_waiting = record.state == State::Waiting;
-        let parked = lane.parked.get(&event);
-        let is_sending = parked.is_some_and(|parked| parked.leased.is_some())
-            || lane.redelivering.contains_key(&event);
-        let next_try = parked.map(|parked| now.wall_at(parked.not_before));
-        let state = if is_waiting {
-            waiting_state(lane, is_sending)
-        } else {
-            record.state
-        };
-        Delivery {
-            state,
-            next_try: next_try.filter(|_| state == State::Waiting),
-            ..delivery(event, lane, record)
-        }
-    }
-}
-
-fn waiting_state(lane: &Lane, is_sending: bool) -> State {
-    if is_sending {
-        State::Sending
-    } else if lane.held.is_some() {
-        State::Held
-    } else {
-        State::Waiting
-    }
-}
-
-fn delivery(event: u64, lane: &Lane, record: Record) -> Delivery {
-    Delivery {
-        event: EventId(event),
-        destination: (lane.id != 0).then(|| lane.destination.clone()),
-        source: record.about.source,
-        name: record.about.name,
-        repo: record.about.repo,
-        summary: record.about.summary,
-        route: record.route,
-        state: record.state,
-        reason: record.reason,
-        round: record.round,
-        received: record.about.received,
-        settled: record.settled,
-        next_try: None,
-        attempts: record.trail.attempts,
-        answer: record.trail.answer,
-        template: record.trail.template,
-        fingerprint: record.trail.fingerprint,
-        fallback: record.trail.fallback,
     }
 }

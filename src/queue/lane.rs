@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::queue::Held;
-use crate::queue::key::{Key, LaneId};
-use crate::queue::lane_value::{LaneValue, StoredHead};
+use crate::queue::key::LaneId;
 use crate::queue::page::Page;
 use crate::queue::record::{Failing, ParkedNote};
+use crate::queue::trail;
 use crate::queue::trail::Trail;
-use crate::queue::{key, trail};
 
 /// With so many parked, a lane takes nothing new before one of them is through.
 pub(super) const PARKED: usize = 1000;
@@ -83,7 +82,7 @@ pub(super) struct Out {
 }
 
 impl Out {
-    fn is_retried(&self) -> bool {
+    pub(super) fn is_retried(&self) -> bool {
         self.leased.is_none() && self.trail.tries > 0
     }
 }
@@ -120,20 +119,6 @@ pub(super) struct Probe {
     pub(super) at: Duration,
 }
 
-/// What a lane would do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pick {
-    /// A delivery of the log that was out before.
-    Out(u64),
-    Parked(u64),
-    /// The first redelivery that is not under way.
-    Redelivery,
-    /// The next delivery of the log, at or after `read`.
-    Log,
-    NotBefore(Duration),
-    Nothing,
-}
-
 impl Lane {
     pub(super) fn new(id: LaneId, destination: Arc<str>, at: u64) -> Lane {
         Lane {
@@ -161,38 +146,6 @@ impl Lane {
         }
     }
 
-    /// The lane as it was stored; what waits is counted by the caller.
-    pub(super) fn from_value(id: LaneId, value: LaneValue, now: Now) -> Lane {
-        let mut lane = Lane::new(id, value.destination.into(), value.cursor);
-        lane.settings = value.settings;
-        lane.failing = value.failing;
-        lane.idle = value.idle;
-        lane.kept_back = value.kept_back;
-        lane.last_error = value.last_error;
-        lane.dead = value.dead;
-        lane.history = value.history;
-        lane.written_cursor = value.cursor;
-        lane.stored_ahead = value.ahead;
-        lane.held = value.held.map(|(held, probe)| {
-            let wait = probe.map(Duration::from_millis);
-            let probe = wait.map(|wait| Probe {
-                wait,
-                at: now.elapsed + wait,
-            });
-            Hold { held, probe }
-        });
-        if let Some(head) = value.head.filter(|head| head.event == value.cursor) {
-            lane.read = head.event + 1;
-            let out = Out {
-                not_before: now.elapsed + head.not_before.since(now.wall),
-                trail: head.trail,
-                leased: None,
-            };
-            lane.out.insert(head.event, out);
-        }
-        lane
-    }
-
     /// The oldest unsettled sequence of the log.
     pub(super) fn cursor(&self) -> u64 {
         self.out
@@ -210,102 +163,6 @@ impl Lane {
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
-    }
-
-    /// What is to be written of it now; moves the written cursor.
-    pub(super) fn write(&mut self, now: Now) -> (Key, Option<Vec<u8>>) {
-        let cursor = self.cursor();
-        self.ahead = self.ahead.split_off(&cursor);
-        self.written_cursor = cursor;
-        let head = self
-            .out
-            .first_key_value()
-            .filter(|(_, out)| out.trail.tries > 0);
-        let head = head.map(|(event, out)| StoredHead {
-            event: *event,
-            not_before: now.wall_at(out.not_before),
-            trail: Trail {
-                sent: None,
-                ..out.trail.clone()
-            },
-        });
-        let held = self.held.as_ref().map(|hold| {
-            let wait = hold.probe.map(|probe| probe.wait.as_millis() as u64);
-            (hold.held.clone(), wait)
-        });
-        let value = LaneValue {
-            destination: self.destination.to_string(),
-            cursor,
-            ahead: self.ahead.len() as u64,
-            kept_back: self.kept_back.clone(),
-            settings: self.settings,
-            failing: self.failing,
-            idle: self.idle,
-            held,
-            last_error: self.last_error.clone(),
-            head,
-            dead: self.dead,
-            history: self.history,
-        };
-        (key::lane(self.id), Some(value.encode()))
-    }
-
-    /// What it would do now.
-    pub(super) fn pick(&self, now: Duration) -> Pick {
-        let Some(run) = self.run else {
-            return Pick::Nothing;
-        };
-        let under_way = self.under_way();
-        let is_probe = match self.held.as_ref().map(|hold| hold.probe) {
-            None => false,
-            Some(Some(probe)) if under_way == 0 && probe.at <= now => true,
-            Some(Some(probe)) if under_way == 0 => return Pick::NotBefore(probe.at),
-            Some(_) => return Pick::Nothing,
-        };
-        let is_full = self.parked.len() >= PARKED;
-        let width = if run.loose && !is_full { run.width } else { 1 };
-        if under_way >= width {
-            return Pick::Nothing;
-        }
-        let now = if is_probe { Duration::MAX } else { now };
-        let mut soonest = Duration::MAX;
-        for (sequence, out) in self.out.iter().filter(|(_, out)| out.leased.is_none()) {
-            if out.not_before <= now {
-                return Pick::Out(*sequence);
-            }
-            soonest = soonest.min(out.not_before);
-            if !run.loose {
-                return Pick::NotBefore(soonest);
-            }
-        }
-        for (event, parked) in self
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.leased.is_none())
-        {
-            if parked.not_before <= now {
-                return Pick::Parked(*event);
-            }
-            soonest = soonest.min(parked.not_before);
-        }
-        if !is_full && self.redeliveries > self.redelivering.len() as u64 {
-            return Pick::Redelivery;
-        }
-        if self.unread > 0 && !(is_full && run.loose) && !self.out.values().any(Out::is_retried) {
-            return Pick::Log;
-        }
-        if soonest == Duration::MAX {
-            Pick::Nothing
-        } else {
-            Pick::NotBefore(soonest)
-        }
-    }
-
-    /// Whether there may be something past a head that failed, and nothing is under way.
-    pub(super) fn may_look_past_head(&self) -> bool {
-        let runs = self.run.is_some_and(|run| !run.loose) && self.held.is_none();
-        let head = self.out.first_key_value();
-        runs && self.under_way() == 0 && head.is_some_and(|(_, head)| head.is_retried())
     }
 
     /// Moves on within `page` to the next delivery of this lane, and says which it is.

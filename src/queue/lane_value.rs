@@ -1,11 +1,15 @@
 //! A lane as it is stored. Versioned; old ones are fixtures in `tests/fixtures/stored/`. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::queue::Held;
 use crate::queue::chunk::{Damaged, MAX_VALUE};
 use crate::queue::codes;
+use crate::queue::key::{self, Key, LaneId};
+use crate::queue::lane::{Hold, Lane, Now, Out, Probe};
 use crate::queue::record::{Failing, FailingV1};
 use crate::queue::trail::{Trail, TrailV1, cut};
 
@@ -115,6 +119,78 @@ impl LaneValue {
             dead: stored.dead,
             history: stored.history,
         })
+    }
+}
+
+impl Lane {
+    /// The lane as it was stored; what waits is counted by the caller.
+    pub(super) fn from_value(id: LaneId, value: LaneValue, now: Now) -> Lane {
+        let mut lane = Lane::new(id, value.destination.into(), value.cursor);
+        lane.settings = value.settings;
+        lane.failing = value.failing;
+        lane.idle = value.idle;
+        lane.kept_back = value.kept_back;
+        lane.last_error = value.last_error;
+        lane.dead = value.dead;
+        lane.history = value.history;
+        lane.written_cursor = value.cursor;
+        lane.stored_ahead = value.ahead;
+        lane.held = value.held.map(|(held, probe)| {
+            let wait = probe.map(Duration::from_millis);
+            let probe = wait.map(|wait| Probe {
+                wait,
+                at: now.elapsed + wait,
+            });
+            Hold { held, probe }
+        });
+        if let Some(head) = value.head.filter(|head| head.event == value.cursor) {
+            lane.read = head.event + 1;
+            let out = Out {
+                not_before: now.elapsed + head.not_before.since(now.wall),
+                trail: head.trail,
+                leased: None,
+            };
+            lane.out.insert(head.event, out);
+        }
+        lane
+    }
+
+    /// What is to be written of it now; moves the written cursor.
+    pub(super) fn write(&mut self, now: Now) -> (Key, Option<Vec<u8>>) {
+        let cursor = self.cursor();
+        self.ahead = self.ahead.split_off(&cursor);
+        self.written_cursor = cursor;
+        let head = self
+            .out
+            .first_key_value()
+            .filter(|(_, out)| out.trail.tries > 0);
+        let head = head.map(|(event, out)| StoredHead {
+            event: *event,
+            not_before: now.wall_at(out.not_before),
+            trail: Trail {
+                sent: None,
+                ..out.trail.clone()
+            },
+        });
+        let held = self.held.as_ref().map(|hold| {
+            let wait = hold.probe.map(|probe| probe.wait.as_millis() as u64);
+            (hold.held.clone(), wait)
+        });
+        let value = LaneValue {
+            destination: self.destination.to_string(),
+            cursor,
+            ahead: self.ahead.len() as u64,
+            kept_back: self.kept_back.clone(),
+            settings: self.settings,
+            failing: self.failing,
+            idle: self.idle,
+            held,
+            last_error: self.last_error.clone(),
+            head,
+            dead: self.dead,
+            history: self.history,
+        };
+        (key::lane(self.id), Some(value.encode()))
     }
 }
 

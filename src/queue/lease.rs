@@ -4,38 +4,18 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use crate::delivery::DeliveryId;
-use crate::event::EventId;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::key::{self, LaneId};
-use crate::queue::lane::{Leased, Pick};
+use crate::queue::lane::Leased;
 use crate::queue::page::Entry;
-use crate::queue::record::About;
+use crate::queue::pick::Pick;
 use crate::queue::store::Fault;
+use crate::queue::token::{Place, Taken};
 use crate::queue::{Lease, Next, QueueError};
 
 /// With so many bytes waiting for the disk, lanes wait too.
-const TOO_MUCH_PENDING: usize = 4 << 20;
+const TOO_MUCH_PENDING: usize = 1 << 20;
 const SHORTLY: std::time::Duration = std::time::Duration::from_millis(20);
-
-/// What the engine needs to find a lease again. Dropped, it gives the lease back.
-pub(crate) struct LeaseToken {
-    pub(super) engine: Arc<Engine>,
-    pub(super) lane: LaneId,
-    pub(super) serial: u64,
-    pub(super) place: Place,
-    pub(super) about: About,
-    pub(super) is_settled: bool,
-    pub(super) event: u64,
-}
-
-/// Where the delivery waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Log,
-    Parked,
-    Redelivery,
-}
 
 /// What has to be read before a lane can go on.
 enum Step {
@@ -117,12 +97,12 @@ impl Engine {
         let (Some(event), Some(entry)) = (event, entry) else {
             return Ok(PastHead::Forward(id, from));
         };
-        let (mut leased, place) = take_event(&mut shared, id, pick, event);
-        leased.past_head = true;
+        let mut taken = take(&mut shared, id, pick, event);
+        taken.leased.past_head = true;
         if let Some(out) = shared.lane(id).out.get_mut(&event) {
-            out.leased = Some(leased);
+            out.leased = Some(taken.leased);
         }
-        let lease = self.lease(&mut shared, id, event, &entry, (leased, place));
+        let lease = self.lease(&mut shared, id, &entry, taken);
         Ok(PastHead::Lease(lease))
     }
 
@@ -165,8 +145,8 @@ impl Engine {
         let Some(entry) = known.or_else(|| self.entry_at_hand(event)) else {
             return Ok((id, Step::Entry(event)));
         };
-        let leased = take_event(&mut shared, id, pick, event);
-        let lease = self.lease(&mut shared, id, event, &entry, leased);
+        let taken = take(&mut shared, id, pick, event);
+        let lease = self.lease(&mut shared, id, &entry, taken);
         Ok((id, Step::Done(Next::Lease(lease))))
     }
 
@@ -189,19 +169,22 @@ impl Engine {
             let head = engine.head_with(lane, from)?;
             if let Some(head) = &head {
                 let loaded = engine.load(head).map(drop);
-                return Ok(Some((head.range(), loaded)));
+                let events = (from.max(head.first)..head.range().end)
+                    .filter(|event| head.goes_to(*event, lane))
+                    .collect::<Vec<u64>>();
+                return Ok(Some((head.first, events, loaded)));
             }
             Ok(None)
         });
         match found.await? {
-            Ok(Some((range, Ok(())))) => {
+            Ok(Some((first, _, Ok(())))) => {
                 let mut shared = self.shared();
                 let lane = shared.lane(lane);
-                lane.read = lane.read.max(range.start);
+                lane.read = lane.read.max(first);
                 Ok(())
             }
-            Ok(Some((range, Err(fault)))) => {
-                for event in range.start.max(from)..range.end {
+            Ok(Some((_, events, Err(fault)))) => {
+                for event in events {
                     self.bury_if_damaged(lane, event, &fault)?;
                 }
                 Ok(())
@@ -230,68 +213,6 @@ impl Engine {
         done.map_err(|_| QueueError::Unavailable)
     }
 
-    fn lease(
-        self: &Arc<Engine>,
-        shared: &mut Shared,
-        id: LaneId,
-        event: u64,
-        entry: &Entry,
-        (leased, place): (Leased, Place),
-    ) -> Box<Lease> {
-        let now = self.clock.now();
-        let lane = shared.lane(id);
-        let destination = lane.destination.clone();
-        let mut route = entry.planned(id).and_then(|planned| planned.route.clone());
-        let (mut round, mut attempts, mut answered, mut failing) = (1, 0, 0, None);
-        match place {
-            Place::Log => {
-                if let Some(out) = lane.out.get(&event) {
-                    (attempts, answered) = (out.trail.tries, out.trail.answered);
-                }
-                if lane.run.is_some_and(|run| !run.loose) || attempts > 0 {
-                    failing = lane.failing;
-                }
-            }
-            Place::Parked => {
-                if let Some(parked) = lane.parked.get(&event) {
-                    (attempts, answered) = (parked.tries, parked.answered);
-                    (round, failing) = (parked.round, parked.failing);
-                }
-            }
-            Place::Redelivery => {}
-        }
-        let failing_since = lane.effective(failing, now);
-        if place != Place::Log
-            && let Some(record) = self.record(shared, event, id)
-        {
-            round = record.round;
-            route = record.route.or(route);
-        }
-        Box::new(Lease {
-            id: DeliveryId {
-                event: EventId(event),
-                destination,
-            },
-            event: entry.event.clone(),
-            route,
-            round,
-            attempts,
-            answered,
-            failing_since,
-            is_probe: leased.is_probe,
-            past_head: leased.past_head,
-            token: LeaseToken {
-                engine: self.clone(),
-                lane: id,
-                serial: leased.serial,
-                place,
-                about: About::new(entry),
-                is_settled: false,
-                event,
-            },
-        })
-    }
-
     fn bury_if_damaged(&self, lane: LaneId, event: u64, fault: &Fault) -> Result<(), QueueError> {
         match fault {
             Fault::Damaged(_) => {
@@ -303,7 +224,7 @@ impl Engine {
     }
 }
 
-fn take_event(shared: &mut Shared, id: LaneId, pick: Pick, event: u64) -> (Leased, Place) {
+fn take(shared: &mut Shared, id: LaneId, pick: Pick, event: u64) -> Taken {
     shared.serial += 1;
     let serial = shared.serial;
     let lane = shared.lane(id);
@@ -334,19 +255,9 @@ fn take_event(shared: &mut Shared, id: LaneId, pick: Pick, event: u64) -> (Lease
             Place::Log
         }
     };
-    (leased, place)
-}
-
-impl std::fmt::Debug for LeaseToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LeaseToken({})", self.serial)
-    }
-}
-
-impl Drop for LeaseToken {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.engine.clone().give_back(self);
-        }
+    Taken {
+        event,
+        leased,
+        place,
     }
 }

@@ -5,297 +5,55 @@
 //! All but [`Queue::settle`] are durable when they return.
 
 mod append;
+mod build;
 mod cache;
 mod chunk;
 mod codes;
 mod disk;
 mod duplicates;
 mod engine;
+mod files;
 mod find;
+#[cfg(test)]
+mod fixtures;
 mod head;
 mod key;
 mod lane;
 mod lane_value;
 mod lease;
+mod leave;
+mod listing;
+mod load;
+mod model;
 mod open;
 mod operate;
 mod page;
 mod pending;
+mod pick;
 mod read;
 mod record;
+mod recover;
 mod retention;
 mod settle;
 mod status;
 mod store;
+mod token;
 mod trail;
 mod view;
 mod walk;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::delivery::{Attempt, DeliveryId, Reason, State, Trace};
-use crate::event::{Event, EventId, Facts};
+use crate::clock::Clock;
+use crate::delivery::{DeliveryId, Reason, Trace};
+use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
-use crate::queue::lease::LeaseToken;
 
-/// An event and where it goes: what `plan::route` made of it.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    pub event: Event,
-    pub facts: Facts,
-    pub deliveries: Vec<PlannedDelivery>,
-}
-
-/// One destination of a plan, and the route that named it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedDelivery {
-    pub destination: Arc<str>,
-    /// The route's name, or its place in relay.yaml (`route 2`); `None` when there are no routes.
-    pub route: Option<Arc<str>>,
-}
-
-/// What `append` did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Appended {
-    New(EventId),
-    /// The event is one we had: under the same id, or the same body under another within
-    /// `same_body`.
-    Repeats {
-        event: EventId,
-        requeued: Vec<Arc<str>>,
-    },
-}
-
-/// How a repeated delivery is known and what it sends again; from the source's settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repeats {
-    pub redelivery: Redelivery,
-    /// Within this time an equal body under another id is the same event.
-    pub same_body: Option<Duration>,
-}
-
-/// What a repeated delivery id sends again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redelivery {
-    /// What the original plan or today's routes name and that has not been delivered.
-    Failed,
-    All,
-    None,
-}
-
-/// Why the queue could not take something. Nothing of it was written.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum QueueError {
-    /// Below `limits.free_disk`.
-    #[error("the disk of the data folder is nearly full")]
-    DiskLow,
-    #[error("the queue is recovering from a disk fault")]
-    Unavailable,
-    #[error("the queue is shutting down")]
-    Closed,
-    #[error("no delivery {0}")]
-    NoSuchDelivery(DeliveryId),
-    #[error("no event {0}")]
-    NoSuchEvent(EventId),
-    #[error("no lane for destination {0:?}")]
-    NoSuchLane(Arc<str>),
-    /// `discard` found another number than expected.
-    #[error("{found} deliveries wait now, not {expected}")]
-    Changed { expected: u64, found: u64 },
-    /// What the state of things does not allow, in words.
-    #[error("{0}")]
-    Refused(String),
-}
-
-/// How `Queue::open` is told what to keep and where.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `<data>`; the queue lives in `<data>/queue`, the reserve is `<data>/reserve`.
-    pub data: PathBuf,
-    pub history: Keep,
-    pub dead: Keep,
-    pub dedupe: Keep,
-    /// At most so many events in the log.
-    pub backlog: u64,
-    /// Below so many free bytes new events are refused.
-    pub free_disk: u64,
-}
-
-/// How long, and how many at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    pub keep: Duration,
-    pub at_most: u64,
-}
-
-/// What the queue must know of a destination to run its lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneSpec {
-    pub destination: Arc<str>,
-    pub was: Option<Arc<str>>,
-    /// Deliveries that may be under way at once: 1 for strict, `concurrency` for loose.
-    pub width: usize,
-    /// Loose: what fails is parked, and the lane goes on.
-    pub loose: bool,
-    /// Changes when the destination's settings do; a change ends an automatic hold.
-    pub settings: u64,
-    /// The longest wait its retry policy gives.
-    pub longest_wait: Duration,
-}
-
-/// A delivery handed out by `next`, to be given back through `settle` exactly once. Dropping it
-/// unsettled gives it back untried.
-#[derive(Debug)]
-pub struct Lease {
-    pub id: DeliveryId,
-    pub event: Event,
-    pub route: Option<Arc<str>>,
-    /// 1 for the first; a redelivery is a new round.
-    pub round: u32,
-    /// Attempts in this round so far.
-    pub attempts: u32,
-    /// Of them, those answered by HTTP with a failure that counts for the poison rule, since the
-    /// last probe past the head.
-    pub answered: u32,
-    /// The time give-up counts from, if something failed: see [`Queue::settle`].
-    pub failing_since: Option<Timestamp>,
-    /// The lane is held and this is a probe.
-    pub is_probe: bool,
-    /// This one was taken past the head, to see whether the head is poison.
-    pub past_head: bool,
-    pub(crate) token: LeaseToken,
-}
-
-/// What `next` has for a lane.
-#[derive(Debug)]
-pub enum Next {
-    Lease(Box<Lease>),
-    /// Nothing before this moment of [`Clock::elapsed`].
-    NotBefore(Duration),
-    /// Nothing until `woken` names the lane again.
-    Nothing,
-}
-
-/// How a lease ends.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Settlement {
-    Delivered,
-    Skipped(Reason),
-    /// Try again after this wait.
-    Defer {
-        wait: Duration,
-    },
-    /// The lane stops and keeps everything; after `probe` it tries its head once.
-    Hold {
-        reason: Reason,
-        words: String,
-        probe: Option<Duration>,
-    },
-    Dead(Reason),
-    /// It was a probe past the head and did not pass, or shutdown came first: as if never leased.
-    Release,
-}
-
-/// Which deliveries of a lane an operation means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Range {
-    /// All that waits.
-    All,
-    /// One delivery.
-    One(EventId),
-}
-
-/// Why a lane is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// By a person; then only a person resumes it.
-    pub manual: bool,
-    pub reason: Reason,
-    /// In words, for people.
-    pub words: String,
-    pub since: Timestamp,
-}
-
-/// A lane as a person sees it.
-#[derive(Clone, Debug)]
-pub struct LaneStatus {
-    pub destination: Arc<str>,
-    /// Its destination is no longer in relay.yaml.
-    pub orphaned: bool,
-    pub held: Option<Held>,
-    /// Deliveries that wait, with those under way.
-    pub waiting: u64,
-    pub dead: u64,
-    /// When the oldest waiting event was received.
-    pub oldest: Option<Timestamp>,
-    /// When the head is tried next, if it failed.
-    pub next_try: Option<Timestamp>,
-    pub failing_since: Option<Timestamp>,
-    /// The last failure in words, since the last success.
-    pub last_error: Option<String>,
-}
-
-/// What `find` looks for; every part must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    pub state: Option<State>,
-    pub destination: Option<Arc<str>>,
-    pub source: Option<String>,
-    pub event: Option<String>,
-    pub repo: Option<String>,
-    pub since: Option<Timestamp>,
-    /// Searched in the summary, without case.
-    pub text: Option<String>,
-}
-
-/// A page of what `find` found, newest first.
-#[derive(Clone, Debug)]
-pub struct Found {
-    pub deliveries: Vec<Delivery>,
-    /// Where to go on, if there may be more.
-    pub next: Option<String>,
-}
-
-/// A delivery as history and listings know it.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub event: EventId,
-    /// `None` when the event matched no route.
-    pub destination: Option<Arc<str>>,
-    pub source: Arc<str>,
-    pub name: Arc<str>,
-    pub repo: Option<String>,
-    /// One line that says what happened, for people and for searching.
-    pub summary: String,
-    pub route: Option<Arc<str>>,
-    pub state: State,
-    pub reason: Option<Reason>,
-    pub round: u32,
-    pub received: Timestamp,
-    pub settled: Option<Timestamp>,
-    pub next_try: Option<Timestamp>,
-    pub attempts: Vec<Attempt>,
-    pub answer: Vec<u8>,
-    pub template: String,
-    pub fingerprint: String,
-    pub fallback: Option<String>,
-}
-
-/// Numbers for probes, metrics and people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Events in the log.
-    pub events: u64,
-    /// Settled deliveries kept.
-    pub records: u64,
-    pub dead: u64,
-    pub bytes_on_disk: u64,
-    pub commits: u64,
-}
+pub use crate::queue::model::{
+    Appended, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options,
+    Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
+};
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]

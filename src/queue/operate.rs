@@ -7,10 +7,11 @@ use crate::event::EventId;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::key::{self, LaneId};
 use crate::queue::lane::Hold;
-use crate::queue::lease::Place;
-use crate::queue::page::Entry;
+use crate::queue::leave::leave;
+use crate::queue::page::{Entry, Planned};
 use crate::queue::record::{About, Record};
-use crate::queue::settle::leave;
+use crate::queue::store::Fault;
+use crate::queue::token::Place;
 use crate::queue::{Held, QueueError, Range};
 
 /// So many deliveries are cancelled before the disk is waited for.
@@ -112,11 +113,15 @@ impl Engine {
             let mut again = Vec::new();
             let mut stamp = 0;
             for id in ids? {
-                let planned = entry.planned(id);
-                let route = planned.and_then(|planned| planned.route.clone());
-                if let Some(pushed) = self.new_round(&mut shared, event.0, &entry, id, &route) {
+                let destination = shared.lane(id).destination.clone();
+                let planned = entry.planned(id).cloned().unwrap_or_else(|| Planned {
+                    lane: id,
+                    destination: destination.clone(),
+                    route: None,
+                });
+                if let Some(pushed) = self.new_round(&mut shared, event.0, &entry, &planned) {
                     stamp = pushed;
-                    again.push(shared.lane(id).destination.clone());
+                    again.push(destination);
                 }
             }
             (again, stamp)
@@ -131,9 +136,9 @@ impl Engine {
         shared: &mut Shared,
         event: u64,
         entry: &Entry,
-        id: LaneId,
-        route: &Option<Arc<str>>,
+        planned: &Planned,
     ) -> Option<u64> {
+        let (id, route) = (planned.lane, &planned.route);
         let known = self.record(shared, event, id);
         let was_planned = entry.planned(id).is_some();
         let lane = shared.lane(id);
@@ -167,11 +172,7 @@ impl Engine {
     }
 
     /// Where the delivery waits, if it does.
-    pub(super) fn place_of(
-        &self,
-        id: LaneId,
-        event: u64,
-    ) -> Result<Option<Place>, crate::queue::store::Fault> {
+    pub(super) fn place_of(&self, id: LaneId, event: u64) -> Result<Option<Place>, Fault> {
         let planned = self
             .entry(event)?
             .is_some_and(|entry| entry.planned(id).is_some());
@@ -189,12 +190,7 @@ impl Engine {
 
     /// Cancels the one, or a number of the oldest before `until`; says how many, and the stamp
     /// of what is written.
-    fn cancel_some(
-        &self,
-        id: LaneId,
-        range: Range,
-        until: u64,
-    ) -> Result<(u64, u64), crate::queue::store::Fault> {
+    fn cancel_some(&self, id: LaneId, range: Range, until: u64) -> Result<(u64, u64), Fault> {
         let some = match range {
             Range::One(event) => vec![event.0],
             Range::All => self.oldest_waiting(id, until)?,
@@ -213,11 +209,7 @@ impl Engine {
         Ok((cancelled, stamp))
     }
 
-    fn oldest_waiting(
-        &self,
-        id: LaneId,
-        until: u64,
-    ) -> Result<Vec<u64>, crate::queue::store::Fault> {
+    fn oldest_waiting(&self, id: LaneId, until: u64) -> Result<Vec<u64>, Fault> {
         let (mut some, mut from) = {
             let mut shared = self.shared();
             let range = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);

@@ -45,10 +45,18 @@ impl Engine {
         if let Some(page) = self.cache().get(sequence) {
             return Ok(Some(page));
         }
-        match self.head_of(sequence)? {
-            Some(head) if !head.is_stub() => Ok(Some(self.load(&head)?)),
-            _ => Ok(None),
+        let Some(head) = self.head_of(sequence)?.filter(|head| !head.is_stub()) else {
+            return Ok(None);
+        };
+        match self.load(&head) {
+            // It was removed while it was read.
+            Err(Fault::Damaged(_)) if self.is_removed(head.first) => Ok(None),
+            page => page.map(Some),
         }
+    }
+
+    fn is_removed(&self, first: u64) -> bool {
+        first < self.shared().log.pages_from
     }
 
     /// The head under which this sequence lies.
@@ -74,6 +82,9 @@ impl Engine {
             return Err(Damaged.into());
         }
         self.cache().put(page.clone());
+        if self.is_removed(head.first) {
+            self.cache().remove(head.first);
+        }
         Ok(page)
     }
 

@@ -35,6 +35,17 @@ impl About {
             received: entry.event.received,
         }
     }
+
+    /// Of an event that cannot be read.
+    pub(super) fn unknown() -> About {
+        About {
+            source: "".into(),
+            name: "unknown".into(),
+            repo: None,
+            summary: String::new(),
+            received: Timestamp(0),
+        }
+    }
 }
 
 /// When something began to fail, and what was known then, so that time in which it was not

@@ -11,16 +11,19 @@ use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
+use crate::queue::leave::leave;
+use crate::queue::open;
 use crate::queue::page::{self, Entry};
 use crate::queue::pending::{REMOVALS, WINDOW};
 use crate::queue::record::{About, Record};
-use crate::queue::settle::leave;
 use crate::queue::store::Fault;
+use crate::queue::token::Place;
 use crate::queue::walk::Walk;
-use crate::queue::{lease::Place, open};
 
 /// So often it is written that the relay was running.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// So many chunks of a copy are written together: they must fit a commit beside a page.
+const COPIED: usize = 12;
 /// At most so many pages go in one step.
 const PAGES: usize = 4;
 
@@ -260,7 +263,7 @@ impl Engine {
         let chunks = packed.split(open::copy_of(event));
         let writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
         let writes: Vec<(Key, Option<Vec<u8>>)> = writes.collect();
-        for some in writes.chunks(REMOVALS) {
+        for some in writes.chunks(COPIED) {
             self.push(shared, some.to_vec());
         }
     }

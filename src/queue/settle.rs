@@ -3,28 +3,14 @@
 use tracing::error;
 
 use crate::delivery::{Reason, State, Trace};
-use crate::queue::chunk::{Kind, Of, Packed};
 use crate::queue::engine::{Engine, Shared};
-use crate::queue::key::{self, Key, LaneId};
-use crate::queue::lane::{Hold, Lane, Leased, Now, Parked, Probe};
-use crate::queue::lease::{LeaseToken, Place};
+use crate::queue::key::{self, LaneId};
+use crate::queue::lane::Leased;
+use crate::queue::leave::{Ended, NOBODY, Writes, keep_sent, leave, park};
 use crate::queue::page::Entry;
 use crate::queue::record::{About, Record};
-use crate::queue::{Held, Lease, Settlement};
-
-/// A body as sent is kept up to so many bytes, compressed.
-const SENT: usize = 8 << 10;
-
-pub(super) type Writes = Vec<(Key, Option<Vec<u8>>)>;
-
-/// A delivery that somebody has just given back.
-struct Ended {
-    lane: LaneId,
-    event: u64,
-    place: Place,
-    leased: Leased,
-    record: Record,
-}
+use crate::queue::token::{LeaseToken, Place};
+use crate::queue::{Lease, Settlement};
 
 impl Engine {
     pub(super) fn settle(&self, mut lease: Lease, settlement: Settlement, trace: Option<Trace>) {
@@ -114,6 +100,9 @@ impl Engine {
         } else {
             Place::Log
         };
+        if place == Place::Log && !shared.lane(lane).waits_in_log(event) {
+            return;
+        }
         if place == Place::Log && event >= shared.lane(lane).read {
             shared.lane(lane).read = event;
             shared.lane(lane).take_out(NOBODY);
@@ -181,7 +170,7 @@ impl Engine {
         let is_loose = lane.run.is_some_and(|run| run.loose);
         let parks = match ended.place {
             Place::Log => is_loose && was_tried && wait.is_some(),
-            Place::Redelivery => was_tried,
+            Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,
         };
         let mut writes = Writes::new();
@@ -237,80 +226,6 @@ impl Engine {
     }
 }
 
-pub(super) const NOBODY: Leased = Leased {
-    serial: 0,
-    is_probe: false,
-    past_head: false,
-};
-
-impl About {
-    /// Of an event that cannot be read.
-    pub(super) fn unknown() -> About {
-        About {
-            source: "".into(),
-            name: "unknown".into(),
-            repo: None,
-            summary: String::new(),
-            received: crate::clock::Timestamp(0),
-        }
-    }
-}
-
-impl Lane {
-    /// What the lane learns from the end of a lease.
-    fn learn(&mut self, settlement: &Settlement, trace: Option<&Trace>, leased: Leased, now: Now) {
-        match settlement {
-            Settlement::Delivered => {
-                self.failing = None;
-                self.last_error = None;
-            }
-            Settlement::Skipped(_) | Settlement::Release => {}
-            Settlement::Dead(_) | Settlement::Defer { .. } | Settlement::Hold { .. } => {
-                if let Some(trace) = trace {
-                    self.say_error(&trace.verdict);
-                    let failing = self.failing_from(now.wall);
-                    let known = self.failing.filter(|known| known.settings == self.settings);
-                    self.failing = Some(known.unwrap_or(failing));
-                }
-            }
-        }
-        match settlement {
-            Settlement::Hold {
-                reason,
-                words,
-                probe,
-            } if self.held.as_ref().is_none_or(|hold| !hold.held.manual) => {
-                let since = self.held.as_ref().map_or(now.wall, |hold| hold.held.since);
-                self.held = Some(Hold {
-                    held: Held {
-                        manual: false,
-                        reason: *reason,
-                        words: words.clone(),
-                        since,
-                    },
-                    probe: probe.map(|wait| Probe {
-                        wait,
-                        at: now.elapsed + wait,
-                    }),
-                });
-            }
-            Settlement::Delivered | Settlement::Skipped(_) | Settlement::Dead(_)
-                if leased.is_probe =>
-            {
-                if self.held.as_ref().is_some_and(|hold| !hold.held.manual) {
-                    self.end_hold(now);
-                }
-            }
-            Settlement::Defer { .. } if leased.is_probe => {
-                if let Some(probe) = self.held.as_mut().and_then(|hold| hold.probe.as_mut()) {
-                    probe.at = now.elapsed + probe.wait;
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Ends the lease, if it is still the one that counts.
 fn take_back(shared: &mut Shared, token: &LeaseToken) -> Option<Leased> {
     let lane = shared.lane(token.lane);
@@ -327,83 +242,4 @@ fn take_back(shared: &mut Shared, token: &LeaseToken) -> Option<Leased> {
         }
     };
     slot.take_if(|leased| leased.serial == token.serial)
-}
-
-/// Removes the delivery from where it waited.
-pub(super) fn leave(lane: &mut Lane, place: Place, event: u64) -> Writes {
-    match place {
-        Place::Log => {
-            lane.left_log(event);
-            Vec::new()
-        }
-        Place::Parked => {
-            lane.parked.remove(&event);
-            vec![(key::parked(lane.id, event), None)]
-        }
-        Place::Redelivery => {
-            lane.redeliveries = lane.redeliveries.saturating_sub(1);
-            lane.redelivering.remove(&event);
-            vec![(key::redelivery(lane.id, event), None)]
-        }
-    }
-}
-
-/// Puts a delivery aside, to wait on its own.
-fn park(
-    lane: &mut Lane,
-    ended: Ended,
-    at: std::time::Duration,
-    now: Now,
-    was_tried: bool,
-) -> Writes {
-    let event = ended.event;
-    let mut record = ended.record;
-    let mut writes = leave(lane, ended.place, event);
-    if was_tried {
-        let known = record
-            .failing
-            .filter(|failing| failing.settings == lane.settings);
-        record.failing = Some(known.unwrap_or_else(|| lane.failing_from(now.wall)));
-    }
-    let parked = Parked {
-        tries: record.trail.tries,
-        answered: record.trail.answered,
-        round: record.round,
-        failing: record.failing,
-        not_before: at,
-        leased: None,
-    };
-    record.state = State::Waiting;
-    record.not_before = Some(now.wall_at(at));
-    writes.push((key::record(event, lane.id), Some(record.encode())));
-    writes.push((key::parked(lane.id, event), Some(parked.note(now).encode())));
-    lane.parked.insert(event, parked);
-    writes
-}
-
-/// The chunks of the last body as sent, if it is to be kept; removes those of an earlier round.
-fn keep_sent(
-    event: u64,
-    lane: LaneId,
-    record: &mut Record,
-) -> impl Iterator<Item = (Key, Option<Vec<u8>>)> + use<> {
-    let packed = record.trail.sent.take().map(|sent| Packed::pack(&sent));
-    let packed = packed.filter(|packed| packed.bytes.len() <= SENT);
-    let before = record.sent;
-    let of = Of {
-        kind: Kind::Sent,
-        sequence: event,
-        lane,
-    };
-    let chunks: Vec<(u32, Vec<u8>)> = packed.iter().flat_map(|packed| packed.split(of)).collect();
-    let after = chunks.len() as u32;
-    record.sent = if after == 0 { before } else { after };
-    let stale = (after..before)
-        .filter(move |_| after > 0)
-        .map(move |n| (n, None));
-    let chunks = chunks
-        .into_iter()
-        .map(|(n, chunk)| (n, Some(chunk)))
-        .chain(stale);
-    chunks.map(move |(n, chunk)| (key::body_chunk(event, lane, n), chunk))
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::delivery::Reason;
 use crate::event::EventId;
 use crate::queue::engine::Engine;
+use crate::queue::key::{self, LaneId};
 use crate::queue::lane::{Lane, Now};
 use crate::queue::{LaneStatus, Stats};
 
@@ -42,17 +44,44 @@ impl Engine {
 
     pub(super) fn lanes(&self) -> Vec<LaneStatus> {
         let now = self.now();
-        let (mut statuses, heads): (Vec<LaneStatus>, Vec<Option<u64>>) = {
-            let shared = self.shared();
-            let lanes = shared.lanes.iter().skip(1);
-            lanes.map(|lane| (lane.status(now), lane.oldest())).unzip()
-        };
-        for (status, oldest) in statuses.iter_mut().zip(heads) {
-            let head = oldest.and_then(|event| Some((event, self.head_of(event).ok()??)));
-            status.oldest = head.and_then(|(event, head)| head.received(event));
-        }
+        let count = self.shared().lanes.len();
+        let lanes = (1..count as LaneId).map(|id| {
+            let status = self.shared().lane(id).status(now);
+            let oldest = (status.waiting > 0).then(|| self.oldest(id)).flatten();
+            LaneStatus { oldest, ..status }
+        });
+        let mut statuses: Vec<LaneStatus> = lanes.collect();
         statuses.sort_by(|one, other| one.destination.cmp(&other.destination));
         statuses
+    }
+
+    /// When the oldest event arrived that waits for this lane.
+    fn oldest(&self, id: LaneId) -> Option<Timestamp> {
+        let (out, unread_from, parked) = {
+            let mut shared = self.shared();
+            let lane = shared.lane(id);
+            let out = lane.out.keys().next().copied();
+            let unread = (out.is_none() && lane.unread > 0).then_some(lane.read);
+            (out, unread, lane.parked.keys().next().copied())
+        };
+        let redeliveries = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);
+        let redelivery = self.scan_apart(redeliveries, 1).ok()?;
+        let redelivery = redelivery
+            .first()
+            .and_then(|(key, _)| key::event_of_waiting(key));
+        let unread = unread_from.and_then(|from| {
+            let head = self.head_with(id, from).ok()??;
+            let mut events = from.max(head.first)..head.range().end;
+            events.find(|event| head.goes_to(*event, id))
+        });
+        let event = [out, unread, parked, redelivery]
+            .into_iter()
+            .flatten()
+            .min()?;
+        match self.head_of(event).ok()? {
+            Some(head) => head.received(event),
+            None => Some(self.entry(event).ok()??.event.received),
+        }
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -109,12 +138,5 @@ impl Lane {
             failing_since: self.effective(self.failing, now.wall),
             last_error: self.last_error.clone(),
         }
-    }
-
-    /// The oldest event that waits, as far as the lane knows.
-    fn oldest(&self) -> Option<u64> {
-        let log = (self.unread > 0 || !self.out.is_empty()).then(|| self.cursor());
-        let parked = self.parked.keys().next().copied();
-        log.into_iter().chain(parked).min()
     }
 }

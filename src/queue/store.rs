@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tracing::warn;
 
+use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
 use crate::queue::key::Key;
 
 pub(super) use sled::IVec as Value;
@@ -217,13 +218,6 @@ impl Store {
     }
 }
 
-fn make_private(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let private = fs::create_dir_all(folder)
-        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)));
-    private.with_context(|| format!("make the folder {}", folder.display()))
-}
-
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
     repair_before_open(folder)?;
     let db = match open_sled(folder) {
@@ -242,35 +236,6 @@ fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
     sync_files(folder).context("sync the queue's files")?;
     let file = File::open(folder.join("db")).context("open the queue's file")?;
     Ok(Handle { db, file })
-}
-
-/// Removes what sled trips over after a crash during start.
-fn repair_before_open(folder: &Path) -> anyhow::Result<()> {
-    for path in files(folder)? {
-        let name = name_of(&path);
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
-        }
-    }
-    let is_new = fs::metadata(folder.join("db")).map_or(true, |db| db.len() == 0);
-    let conf = folder.join("conf");
-    if is_new && conf.exists() {
-        fs::remove_file(&conf).with_context(|| format!("remove {}", conf.display()))?;
-    }
-    Ok(())
-}
-
-fn set_snapshots_aside(folder: &Path) -> anyhow::Result<bool> {
-    let mut any = false;
-    for path in files(folder)? {
-        let name = name_of(&path);
-        if name.starts_with("snap.") {
-            let aside = folder.join(format!("aside-{name}"));
-            fs::rename(&path, aside).with_context(|| format!("move {}", path.display()))?;
-            any = true;
-        }
-    }
-    Ok(any)
 }
 
 fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
@@ -297,41 +262,4 @@ fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
 
 fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("lock")
-}
-
-/// Only what is synced here is there after a power cut, the names of the files included.
-fn sync_files(folder: &Path) -> io::Result<()> {
-    for path in fs::read_dir(folder)? {
-        let path = path?.path();
-        let name = name_of(&path);
-        if name == "db" || name == "conf" || name.starts_with("snap.") {
-            File::open(&path)?.sync_all()?;
-        }
-    }
-    let blobs = folder.join("blobs");
-    let parent = folder.parent().map(Path::to_owned);
-    for folder in [Some(blobs), Some(folder.to_owned()), parent]
-        .into_iter()
-        .flatten()
-    {
-        if folder.is_dir() {
-            File::open(folder)?.sync_all()?;
-        }
-    }
-    Ok(())
-}
-
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path()));
-    paths
-        .collect::<io::Result<_>>()
-        .context("read the queue's folder")
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

@@ -61,8 +61,13 @@ impl Walk {
         }
         let range = key::record(self.at, 0)..key::all(b"d").end;
         let end = engine.shared().log.next;
-        let records = engine.scan_apart(range, STEP)?;
-        let is_all = records.len() < STEP;
+        let step = if over > 0 {
+            STEP.min(over as usize + 16)
+        } else {
+            STEP
+        };
+        let records = engine.scan_apart(range, step)?;
+        let is_all = records.len() < step;
         let now = engine.clock.now();
         for (key, value) in &records {
             let (Some((event, lane)), Ok(record)) = (key::of_record(key), Record::decode(value))

@@ -6,13 +6,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
 
-use crate::queue::append::{Built, Judged};
-use crate::queue::chunk::{Kind, Of};
+use crate::queue::append::Judged;
+use crate::queue::build::Built;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Request, Shared};
-use crate::queue::head::Head;
 use crate::queue::key;
 use crate::queue::pending::{REMOVALS, Taken, WINDOW};
 use crate::queue::retention::Retention;
@@ -22,7 +20,7 @@ use crate::queue::{Appended, QueueError};
 /// Settlements wait so long for more of their kind.
 const GATHER: Duration = Duration::from_millis(50);
 /// So often the writer looks whether something has become old.
-const IDLE: Duration = Duration::from_secs(1);
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// Of a window, what lanes and records may take while events wait, in bytes.
 const SETTLEMENTS: usize = 60_000;
 /// Of a window, what a page may take, in bytes, packed.
@@ -96,11 +94,14 @@ impl Writer {
             None => None,
         };
         self.commit(built)?;
+        if self.engine.shared().closing {
+            return Ok(());
+        }
         self.retention.step(&self.engine, &mut self.duplicates)
     }
 
     /// One commit: what is pending, and the page if there is one.
-    fn commit(&mut self, built: Option<Built>) -> Result<(), Fault> {
+    pub(super) fn commit(&mut self, built: Option<Built>) -> Result<(), Fault> {
         let budget = if built.is_some() { SETTLEMENTS } else { WINDOW };
         let taken = self.engine.shared().pending.take(budget);
         let mut batch = Batch::new();
@@ -188,72 +189,6 @@ impl Writer {
         }
     }
 
-    /// After any fault: nothing is trusted that the database or the kernel holds in memory. Ends
-    /// when a commit has synced again; false when the queue closes before that.
-    fn recover(&mut self, fault: &Fault) -> bool {
-        error!(error = %fault, "the queue's database failed; opening it again");
-        self.engine.shared().faulty = true;
-        self.engine.cache().clear();
-        self.engine.store.close();
-        self.engine.disk.give_reserve_up();
-        let mut last = String::new();
-        loop {
-            self.refuse_waiting();
-            match self.try_again() {
-                Ok(()) => break,
-                Err(error) if format!("{error:#}") == last => {}
-                Err(error) => {
-                    last = format!("{error:#}");
-                    warn!(error = last, "the queue's database cannot be opened yet");
-                }
-            }
-            let shared = self.engine.shared();
-            if shared.closing {
-                return false;
-            }
-            // A time-out is what we wait for.
-            drop(self.engine.work.wait_timeout(shared, IDLE));
-        }
-        self.engine.shared().faulty = false;
-        if let Err(error) = self.engine.disk.put_reserve_back() {
-            warn!(%error, "no room to put the reserve back");
-        }
-        info!("the queue's database works again");
-        true
-    }
-
-    fn try_again(&mut self) -> anyhow::Result<()> {
-        self.engine.store.reopen()?;
-        self.engine.repair_tail()?;
-        let known = self.engine.shared().log.next;
-        for head in self.engine.heads_from(known)? {
-            self.take_in_again(&head);
-        }
-        let alive = self.engine.alive_mark();
-        self.engine.shared().pending.push(vec![alive]);
-        Ok(self.commit(None)?)
-    }
-
-    /// A commit that failed may be there all the same.
-    fn take_in_again(&mut self, head: &Head) {
-        let mut shared = self.engine.shared();
-        shared.take_in(head);
-        for (sequence, known) in head.range().zip(&head.events) {
-            self.duplicates.push(sequence, known.hashes);
-        }
-        for (_, lane) in head.lanes() {
-            self.engine.wake(&mut shared, lane);
-        }
-    }
-
-    fn refuse_waiting(&mut self) {
-        let waiting = std::mem::take(&mut self.engine.shared().appends);
-        for request in waiting {
-            // Nobody there to hear it is no fault.
-            request.reply.send(Err(QueueError::Unavailable)).ok();
-        }
-    }
-
     /// Judges what waits, and makes a page of what is new.
     fn build(&mut self, requests: VecDeque<Request>) -> Option<Built> {
         let mut new = Vec::new();
@@ -283,16 +218,6 @@ impl Writer {
             }
         }
         built
-    }
-}
-
-impl Built {
-    pub(super) fn of(&self) -> Of {
-        Of {
-            kind: Kind::Page,
-            sequence: self.head.first,
-            lane: 0,
-        }
     }
 }
 

@@ -1,0 +1,76 @@
+//! After a fault of the disk: the queue comes back inside the process.
+
+use tracing::{error, info, warn};
+
+use crate::queue::QueueError;
+use crate::queue::head::Head;
+use crate::queue::store::Fault;
+use crate::queue::writer::{IDLE, Writer};
+
+impl Writer {
+    /// After any fault: nothing is trusted that the database or the kernel holds in memory. Ends
+    /// when a commit has synced again; false when the queue closes before that.
+    pub(super) fn recover(&mut self, fault: &Fault) -> bool {
+        error!(error = %fault, "the queue's database failed; opening it again");
+        self.engine.shared().faulty = true;
+        self.engine.cache().clear();
+        self.engine.store.close();
+        self.engine.disk.give_reserve_up();
+        let mut last = String::new();
+        loop {
+            self.refuse_waiting();
+            match self.try_again() {
+                Ok(()) => break,
+                Err(error) if format!("{error:#}") == last => {}
+                Err(error) => {
+                    last = format!("{error:#}");
+                    warn!(error = last, "the queue's database cannot be opened yet");
+                }
+            }
+            let shared = self.engine.shared();
+            if shared.closing {
+                return false;
+            }
+            // A time-out is what we wait for.
+            drop(self.engine.work.wait_timeout(shared, IDLE));
+        }
+        self.engine.shared().faulty = false;
+        if let Err(error) = self.engine.disk.put_reserve_back() {
+            warn!(%error, "no room to put the reserve back");
+        }
+        info!("the queue's database works again");
+        true
+    }
+
+    fn try_again(&mut self) -> anyhow::Result<()> {
+        self.engine.store.reopen()?;
+        self.engine.repair_tail()?;
+        let known = self.engine.shared().log.next;
+        for head in self.engine.heads_from(known)? {
+            self.take_in_again(&head);
+        }
+        let alive = self.engine.alive_mark();
+        self.engine.shared().pending.push(vec![alive]);
+        Ok(self.commit(None)?)
+    }
+
+    /// A commit that failed may be there all the same.
+    fn take_in_again(&mut self, head: &Head) {
+        let mut shared = self.engine.shared();
+        shared.take_in(head);
+        for (sequence, known) in head.range().zip(&head.events) {
+            self.duplicates.push(sequence, known.hashes);
+        }
+        for (_, lane) in head.lanes() {
+            self.engine.wake(&mut shared, lane);
+        }
+    }
+
+    fn refuse_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.engine.shared().appends);
+        for request in waiting {
+            // Nobody there to hear it is no fault.
+            request.reply.send(Err(QueueError::Unavailable)).ok();
+        }
+    }
+}
