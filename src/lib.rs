@@ -12,7 +12,8 @@
 //! 8. [`trail`] finds and explains every delivery afterwards.
 //!
 //! [`event`], [`delivery`], [`destination`] and [`clock`] are the nouns. [`admin`], [`cli`] and
-//! [`config`] stand to the side; [`app`] puts everything together.
+//! [`config`] stand to the side; [`standin`] plays the services for tests and `demo`; [`app`] puts
+//! everything together.
 //!
 //! # Invariants
 //!

@@ -1,28 +1,29 @@
 //! One attempt: renders, sends, reads the answer, and walks down the ladder while the service
 //! refuses the message for its content.
 
-use std::future::{Future, poll_fn};
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
 
 use crate::clock::{Clock, Timestamp};
-use crate::delivery::{Reason, Trace};
+use crate::delivery::Reason;
 use crate::destination::{Destination, Kind};
 use crate::event::{Event, EventId};
-use crate::plan::{Message, Rendered, Step, Templates};
+use crate::plan::{Rendered, Step, Templates};
+use crate::send::caught::{caught, panicked};
+use crate::send::ladder::{below, ladder_end, render};
+use crate::send::notes::Notes;
 use crate::send::pace::BucketKey;
 use crate::send::request::{self, Outgoing};
 use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
 use crate::send::{discord, gogs, slack};
+
+pub use crate::send::notes::Outcome;
 
 /// Where destinations of the kind `console` write.
 pub type Console = Arc<Mutex<dyn Write + Send>>;
@@ -46,12 +47,6 @@ pub struct Errand<'a> {
     pub id: EventId,
     pub destination: &'a Destination,
     pub templates: &'a Templates,
-}
-
-/// How an attempt ended: never in [`Verdict::Reshape`].
-pub struct Outcome {
-    pub verdict: Verdict,
-    pub trace: Trace,
 }
 
 impl Courier {
@@ -225,107 +220,6 @@ impl Courier {
     }
 }
 
-/// What becomes the attempt's [`Trace`], filled on the way so that a panic loses none of it.
-#[derive(Default)]
-struct Notes {
-    status: Option<u16>,
-    answer: Bytes,
-    template: String,
-    fingerprint: String,
-    fallback: Vec<String>,
-    sent: Option<Bytes>,
-}
-
-impl Notes {
-    fn rendered(&mut self, message: &Message) {
-        self.template.clone_from(&message.template);
-        self.fingerprint.clone_from(&message.fingerprint);
-        if let Some(why) = &message.fallback {
-            self.say(why.clone());
-        }
-    }
-
-    fn answered(&mut self, status: Option<u16>, answer: Bytes) {
-        self.status = status;
-        self.answer = answer;
-    }
-
-    fn say(&mut self, what: String) {
-        if !self.fallback.contains(&what) {
-            self.fallback.push(what);
-        }
-    }
-
-    fn outcome(self, judgement: Judgement, started: Timestamp, duration: Duration) -> Outcome {
-        let trace = Trace {
-            started,
-            duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
-            status: self.status,
-            reason: judgement.verdict.reason(),
-            verdict: judgement.words,
-            answer: self.answer.slice(..self.answer.len().min(Trace::ANSWER)),
-            template: self.template,
-            fingerprint: self.fingerprint,
-            fallback: (!self.fallback.is_empty()).then(|| self.fallback.join("; ")),
-            sent: self.sent,
-        };
-        Outcome {
-            verdict: judgement.verdict,
-            trace,
-        }
-    }
-}
-
-/// Renders from a step down. A step whose rendering panics is passed over.
-fn render(errand: Errand<'_>, from: Step, not: Option<&[u8]>) -> Rendered {
-    let mut from = from;
-    loop {
-        let Errand {
-            event,
-            id,
-            destination,
-            templates,
-        } = errand;
-        let rendering = || templates.render(event, id, destination, from, not);
-        if let Ok(rendered) = catch_unwind(AssertUnwindSafe(rendering)) {
-            return rendered;
-        }
-        match below(from) {
-            Some(step) => from = step,
-            None => return Rendered::Failed("rendering panicked: a bug of gogs-relay".into()),
-        }
-    }
-}
-
-fn below(step: Step) -> Option<Step> {
-    match step {
-        Step::Chosen => Some(Step::Default),
-        Step::Default => Some(Step::Plain),
-        Step::Plain => None,
-    }
-}
-
-/// No step is left. What the service refused for its content is buried; what it refused without
-/// saying why is left to the poison rule.
-fn ladder_end(refused: Option<(Bytes, Judgement)>, why: &str) -> Judgement {
-    let Some((_, judgement)) = refused else {
-        let reason = Reason::RenderFailed;
-        return Judgement::new(Verdict::Bury { reason }, format!("no message: {why}"));
-    };
-    let verdict = match judgement.verdict {
-        Verdict::Reshape {
-            reason: Reason::ContentRefused,
-        } => Verdict::Bury {
-            reason: Reason::ContentRefused,
-        },
-        _ => Verdict::Retry {
-            reason: judgement.verdict.reason(),
-            wait: None,
-        },
-    };
-    Judgement::new(verdict, judgement.words)
-}
-
 fn judge(kind: &Kind, answer: &Answer, now: Timestamp) -> Judgement {
     let judgement = match kind {
         Kind::Slack(_) => slack::judge(answer, now),
@@ -358,25 +252,4 @@ fn unanswered(failure: Failure) -> Judgement {
 fn channel_not_found(destination: &Destination, answer: &[u8]) -> bool {
     matches!(&destination.kind, Kind::Slack(slack) if slack.channel.is_some())
         && slack::error_name(answer).as_deref() == Some(slack::CHANNEL_NOT_FOUND)
-}
-
-fn panicked(doing: &str) -> Judgement {
-    let verdict = Verdict::Bury {
-        reason: Reason::Panic,
-    };
-    Judgement::new(verdict, format!("{doing} panicked: a bug of gogs-relay"))
-}
-
-/// The future's output, or nothing if it panicked.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        match polled {
-            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(None),
-        }
-    })
-    .await
 }

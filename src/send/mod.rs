@@ -1,19 +1,23 @@
 //! From a lane's head to the service's answer.
 
-pub mod deliver;
 pub mod lanes;
 mod work;
 
-pub mod pace;
-pub mod retry;
-pub mod retry_after;
+mod caught;
+pub mod deliver;
+mod ladder;
+mod notes;
+mod request;
+pub mod turn;
 
 mod dial;
-mod request;
 pub mod transport;
-pub mod turn;
 
 pub mod discord;
 pub mod gogs;
 pub mod slack;
 pub mod verdict;
+
+pub mod pace;
+pub mod retry;
+pub mod retry_after;

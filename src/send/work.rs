@@ -122,24 +122,20 @@ impl Worker {
         outcome: &Outcome,
     ) -> Settlement {
         let policy = &destination.retry;
-        let hold = |reason, probe| Settlement::Hold {
-            reason,
-            words: outcome.trace.verdict.clone(),
-            probe,
-        };
         match outcome.verdict {
             Verdict::Delivered => Settlement::Delivered,
             Verdict::Skip => Settlement::Skipped(Reason::EmptyMessage),
-            Verdict::Bury { reason } => Settlement::Dead(reason),
-            Verdict::Hold { reason, probe } => hold(reason, probe),
-            // A probe that fails for another reason has not shown that the hold can end.
-            Verdict::Retry { reason, wait } if lease.is_probe => {
-                hold(reason, Some(wait.unwrap_or_default().max(verdict::PROBE)))
-            }
-            Verdict::Reshape { reason } => Settlement::Dead(reason),
+            Verdict::Bury { reason } | Verdict::Reshape { reason } => Settlement::Dead(reason),
+            Verdict::Hold { reason, probe } => Settlement::Hold {
+                reason,
+                words: outcome.trace.verdict.clone(),
+                probe,
+            },
             Verdict::Retry { wait, .. } => {
                 let (received, since) = (lease.event.received, lease.failing_since);
-                if retry::gave_up(policy, received, since, self.clock.now()) {
+                // A probe that fails only shows that the hold is right: it goes on.
+                let gave_up = retry::gave_up(policy, received, since, self.clock.now());
+                if gave_up && !lease.is_probe {
                     return Settlement::Dead(Reason::GaveUp);
                 }
                 let failures = lease.attempts.saturating_add(1);

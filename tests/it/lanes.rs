@@ -254,6 +254,28 @@ async fn the_lowest_rate_of_those_that_share_a_url_rules() {
     .await;
 }
 
+#[tokio::test]
+async fn a_lane_that_waits_for_its_pace_takes_no_place_from_others() {
+    within(async {
+        let time = World::clock();
+        let (paced, free) = (fake_slack(&time.0).await, fake_gogs(&time.0).await);
+        let destinations = vec![slack("paced", &paced), gogs("free", &free)];
+        let plan = Plan {
+            sends: 1,
+            ..Plan::default()
+        };
+        let world = World::start_as(&time, destinations, plan);
+        world.push(0..50, &["paced", "free"]).await;
+        world.idle("free").await;
+        paced.wait_for(5).await;
+        assert_eq!(world.clock.elapsed(), Duration::ZERO);
+        assert_eq!(free.received().len(), 50);
+        assert_clean(&paced);
+        world.finish().await;
+    })
+    .await;
+}
+
 fn only_pushes(request: &Received) -> Option<Script> {
     (request.header("x-gogs-event") != "push").then(|| Script::status(403))
 }
@@ -443,11 +465,13 @@ async fn a_redirect_holds_the_lane_until_a_probe_passes() {
         for count in [2, 3] {
             let probe = world.clock.elapsed() + s(3600.0);
             world.hand.someone_sleeps_until(probe).await;
+            let held = world.lane("ci").held.unwrap();
+            assert_eq!(held.reason, Reason::Redirect);
             world.hand.advance_to(probe);
             standin.wait_for(count).await;
         }
         world.idle("ci").await;
-        assert!(world.lane("ci").held.is_none());
+        assert!(world.lane("ci").held.is_none(), "the second probe passed");
         assert_eq!(
             times(&standin.received()),
             [0.0, 3600.0, 7200.0, 7200.0, 7200.0]
