@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::context::{View, view};
 use super::escape::Format;
-use super::fit::{Target, fit};
+use super::fit::{Target, fit, not_json};
+use super::losses::{Loss, losses};
+use super::render::Strict;
 use super::samples::{samples, unknown_sample};
-use super::shelf::{Page, Strict, problem};
+use super::shelf::{Page, problem};
 use super::templates::Shelves;
 use super::vet::Fault;
 use crate::clock::Timestamp;
-use crate::config::Problem;
+use crate::config::{Problem, Severity};
 use crate::event::Event;
 
 /// What every template of every set does wrong on the samples that it would be used for.
@@ -21,11 +25,11 @@ pub(super) fn check(sets: &BTreeMap<String, Shelves>) -> Vec<Problem> {
     for (format, shelf) in sets.values().flatten() {
         let strict = shelf.strict();
         for page in shelf.pages() {
-            for view in views.iter().filter(|view| serves(page, view)) {
-                if let Some(found) = try_page(page, &strict, *format, view)
-                    && !problems.contains(&found)
-                {
-                    problems.push(found);
+            let served = views.iter().filter(|view| serves(page, view));
+            let tried = served.flat_map(|view| try_page(page, &strict, *format, view));
+            for problem in tried.chain(misnamed(page, &views)) {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
                 }
             }
         }
@@ -60,31 +64,89 @@ fn serves(page: &Page, view: &View) -> bool {
     }
 }
 
-fn try_page(page: &Page, strict: &Strict, format: Format, view: &View) -> Option<Problem> {
-    let fault = |line, column, message| Fault {
-        line,
-        column,
-        message,
-        hint: None,
-    };
+fn try_page(page: &Page, strict: &Strict, format: Format, view: &View) -> Vec<Problem> {
     let rendered = match strict.render(page, &view.context) {
-        Ok(rendered) if rendered.trim().is_empty() => return None,
+        Ok(rendered) if rendered.trim().is_empty() => return Vec::new(),
         Ok(rendered) => rendered,
         Err(failure) => {
             let (line, column) = failure.place.unzip();
-            let within = failure
-                .template
-                .map(|name| format!("in `{name}`: "))
-                .unwrap_or_default();
-            let fault = fault(line, column, format!("{within}{}", failure.message));
-            return Some(problem(&page.source, fault));
+            let within = failure.template.map(|name| format!("in `{name}`: "));
+            let message = format!("{}{}", within.unwrap_or_default(), failure.message);
+            return vec![found(page, line, column, message)];
+        }
+    };
+    let written: Value = match serde_json::from_str(&rendered) {
+        Ok(written) => written,
+        Err(error) => {
+            let line = strict.line_of(page, &view.context, error.line(), error.column());
+            return vec![found(page, line, None, not_json(&error))];
         }
     };
     let target = match format {
         Format::Slack => Target::Slack(None),
         Format::Discord => Target::Discord(None),
-        Format::Gogs => Target::Gogs,
+        Format::Gogs => return Vec::new(),
     };
-    let error = fit(&rendered, target, view.event_url.as_deref()).err()?;
-    Some(problem(&page.source, fault(None, None, error)))
+    match fit(&rendered, target, view.event_url.as_deref()) {
+        Ok(body) => {
+            let fitted = serde_json::from_slice(&body).unwrap_or_default();
+            let losses = losses(&written, &fitted).into_iter();
+            losses.map(|loss| lost(page, loss)).collect()
+        }
+        Err(error) => vec![found(page, None, None, error)],
+    }
+}
+
+fn found(page: &Page, line: Option<usize>, column: Option<usize>, message: String) -> Problem {
+    let fault = Fault {
+        line,
+        column,
+        message,
+        hint: None,
+    };
+    problem(&page.source, fault)
+}
+
+fn lost(page: &Page, loss: Loss) -> Problem {
+    let member = format!("\"{}\"", loss.member);
+    let mut lines = page.source.text.lines();
+    let line = lines
+        .position(|line| line.contains(&member))
+        .map(|at| at + 1);
+    let problem = found(page, line, None, loss.message);
+    match loss.is_text {
+        true => problem,
+        false => Problem {
+            severity: Severity::Warning,
+            ..problem
+        },
+    }
+}
+
+/// Says so of templates whose name is no event's, because they may never be used.
+fn misnamed(page: &Page, views: &[View]) -> Option<Problem> {
+    if views.iter().any(|view| serves(page, view)) {
+        return None;
+    }
+    let names = views.iter().flat_map(|view| {
+        let by_action = view
+            .action
+            .as_ref()
+            .map(|action| format!("{}-{action}", view.name));
+        by_action.into_iter().chain([view.name.clone()])
+    });
+    let near = names
+        .map(|name| (strsim::damerau_levenshtein(&name, &page.source.name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    Some(Problem {
+        severity: Severity::Warning,
+        hint: near.map(|(_, name)| format!("did you mean `{name}`?")),
+        ..found(
+            page,
+            None,
+            None,
+            "Gogs has no event or action of this name".to_owned(),
+        )
+    })
 }

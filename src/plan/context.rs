@@ -1,7 +1,7 @@
 //! What a template sees of an event: its payload, and what follows from it.
 
 use handlebars::Context;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::escape::path_of_reference;
 use super::payload::{find, read, text};
@@ -23,6 +23,8 @@ pub(super) struct View {
     /// `push to orbit/lander by alice`, for the last step of the ladder.
     pub(super) summary: String,
     pub(super) context: Context,
+    /// What it was built of.
+    pub(super) event: Event,
 }
 
 /// Builds the view.
@@ -53,6 +55,7 @@ pub(super) fn view(event: &Event) -> Result<View, serde_json::Error> {
         event_url,
         summary,
         context,
+        event: event.clone(),
     })
 }
 
@@ -137,8 +140,6 @@ impl Facts {
             || (!full.starts_with("refs/") && before.is_empty() && after.is_empty());
         self.name_reference(text(payload, &["ref"]).map(short_reference), is_tag);
         self.commit_count = commits.len();
-        self.is_new_branch = !is_tag && !before.is_empty() && before.bytes().all(|b| b == b'0');
-        self.is_forced = !before.is_empty() && commits.iter().any(|commit| commit["id"] == before);
         // A merge compares with the head branch's tip, and lists everything.
         self.is_merge = !compare_url.is_empty() && !compare_url.ends_with(after);
         self.is_test = !before.is_empty()
@@ -146,6 +147,9 @@ impl Facts {
             && compare_url.is_empty()
             && commits.len() == 1
             && commits[0]["timestamp"].is_null();
+        let is_known = !is_tag && !self.is_test && !before.is_empty();
+        self.is_new_branch = is_known && before.bytes().all(|byte| byte == b'0');
+        self.is_forced = is_known && commits.iter().any(|commit| commit["id"] == before);
     }
 
     fn name_reference(&mut self, name: Option<&str>, is_tag: bool) {
@@ -175,6 +179,8 @@ impl Facts {
 
     fn event_url(&self, name: &str, payload: &Map<String, Value>) -> Option<String> {
         let own = match name {
+            // Nothing lies before them to compare with.
+            "push" if self.is_test || self.is_new_branch || self.tag.is_some() => None,
             "push" if self.commit_count == 1 => only_commit_url(payload),
             "push" => {
                 let compare_url = text(payload, &["compare_url"]).map(str::to_owned);
@@ -194,29 +200,43 @@ impl Facts {
     }
 
     fn put_into(self, payload: &mut Map<String, Value>) {
+        let is_tag = self.tag.is_some() && !payload.contains_key("release");
         let latest = self.commit_count.min(LATEST_COMMITS);
-        let Value::Object(facts) = json!({
-            "is_test": self.is_test,
-            "is_new_branch": self.is_new_branch,
-            "is_tag": self.tag.is_some() && !payload.contains_key("release"),
-            "is_forced": self.is_forced,
-            "ref_name": self.ref_name,
-            "branch": self.branch,
-            "tag": self.tag,
-            "commit_count": self.commit_count,
-            "commits_capped": self.commit_count == GOGS_CAP && !self.is_merge,
-            "more_commits": self.commit_count - latest,
-            "repo_url": self.repo_url,
-            "gogs_url": self.gogs_url,
-            "ref_url": self.ref_url,
-            "issue_url": self.issue_url,
-            "sender_url": self.sender_url,
-            "event_url": self.event_url,
-        }) else {
-            return;
-        };
-        payload.extend(facts);
+        let facts: [(&str, Value); 17] = [
+            ("is_test", self.is_test.into()),
+            ("is_new_branch", self.is_new_branch.into()),
+            ("is_tag", is_tag.into()),
+            ("is_forced", self.is_forced.into()),
+            ("ref_name", self.ref_name.into()),
+            ("branch", self.branch.into()),
+            ("tag", self.tag.into()),
+            ("commit_count", self.commit_count.into()),
+            (
+                "commits_capped",
+                (self.commit_count == GOGS_CAP && !self.is_merge).into(),
+            ),
+            ("more_commits", (self.commit_count - latest).into()),
+            ("repo_url", self.repo_url.into()),
+            ("gogs_url", self.gogs_url.into()),
+            ("ref_url", self.ref_url.into()),
+            ("issue_url", self.issue_url.into()),
+            ("numbered_title", numbered_title(payload).into()),
+            ("sender_url", self.sender_url.into()),
+            ("event_url", self.event_url.into()),
+        ];
+        for (name, fact) in facts {
+            payload.insert(name.to_owned(), fact);
+        }
     }
+}
+
+/// `#12 Overshoot on final burn`, of an issue or a pull request.
+fn numbered_title(payload: &Map<String, Value>) -> Option<String> {
+    ["issue", "pull_request"].iter().find_map(|holder| {
+        let number = find(payload, &[holder, "number"]).or_else(|| find(payload, &["number"]))?;
+        let title = text(payload, &[holder, "title"])?;
+        Some(format!("#{number} {title}"))
+    })
 }
 
 fn only_commit_url(payload: &Map<String, Value>) -> Option<String> {

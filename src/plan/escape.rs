@@ -6,12 +6,19 @@
 
 use std::fmt::Write;
 
+use super::neutral::{
+    discord_plain, discord_raw, is_bidi, is_reserved, slack_entities, slack_plain, starts_like_url,
+};
+
 /// Stands before a character that must not act as formatting; a noncharacter, so that no real
 /// text holds it. It is taken out of everything that comes from outside.
 pub(super) const MARK: char = '\u{fdd0}';
 
 /// Invisible, and enough to keep `@` and `everyone` apart.
 pub(super) const ZERO_WIDTH_SPACE: char = '\u{200b}';
+
+/// Neither service takes a longer one.
+const LONGEST_URL: usize = 2048;
 
 /// Whose rules the text of a template follows: one for each folder of templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,9 +42,12 @@ impl Format {
 
     /// `{{x}}`: shown as it stands. No formatting, no mention, no link.
     pub(super) fn plain(self, text: &str) -> String {
+        if text.bytes().all(|byte| self.is_harmless(byte)) {
+            return bounded(text).to_owned();
+        }
         match self {
-            Format::Slack => json(&slack_plain(text)),
-            Format::Discord => json(&discord_plain(text)),
+            Format::Slack => json(&slack_plain(bounded(text))),
+            Format::Discord => json(&discord_plain(bounded(text))),
             Format::Gogs => json(text),
         }
     }
@@ -47,10 +57,23 @@ impl Format {
         json(&self.raw_text(text))
     }
 
+    /// Whether a byte means nothing to JSON or the service wherever it stands.
+    fn is_harmless(self, byte: u8) -> bool {
+        match self {
+            Format::Slack => {
+                matches!(byte, b' '..=b'~')
+                    && !matches!(byte, b'"' | b'\\' | b'&' | b'<' | b'>')
+                    && !matches!(byte, b'*' | b'_' | b'~' | b'`' | b'@')
+            }
+            Format::Discord => byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b',' | b'/'),
+            Format::Gogs => false,
+        }
+    }
+
     fn raw_text(self, text: &str) -> String {
         match self {
-            Format::Slack => slack_entities(text),
-            Format::Discord => discord_raw(text),
+            Format::Slack => slack_entities(bounded(text)),
+            Format::Discord => discord_raw(bounded(text)),
             Format::Gogs => text.to_owned(),
         }
     }
@@ -59,7 +82,7 @@ impl Format {
     pub(super) fn link(self, label: &str, url: &str, style: Label) -> String {
         let url = self.url(url);
         let shown = if label.trim().is_empty() { &url } else { label };
-        let one_line = shown.replace(['\n', '\r'], " ");
+        let one_line = bounded(shown).replace(['\n', '\r'], " ");
         let label = match style {
             Label::Plain => self.label(&one_line),
             Label::Raw => self.raw_text(&one_line),
@@ -85,18 +108,23 @@ impl Format {
         }
     }
 
-    /// The URL so that it cannot end the link early; empty if it is not http or https.
+    /// The URL so that it cannot end the link early; empty if it is none that anybody would take.
     fn url(self, url: &str) -> String {
         let url = url.trim();
-        if !starts_like_url(url) {
+        if !starts_like_url(url) || url.len() > LONGEST_URL {
             return String::new();
         }
         let mut safe = String::with_capacity(url.len());
         for character in url.chars() {
             let breaks = match character {
-                '<' | '>' | '"' | '|' | '\\' | '`' | '^' | '{' | '}' | MARK => true,
+                '<' | '>' | '"' | '|' | '\\' | '`' | '^' | '{' | '}' => true,
                 '(' | ')' => self == Format::Discord,
-                _ => character.is_whitespace() || character.is_control() || is_bidi(character),
+                _ => {
+                    character.is_whitespace()
+                        || character.is_control()
+                        || is_bidi(character)
+                        || is_reserved(character)
+                }
             };
             match character {
                 '&' if self == Format::Slack => safe.push_str("&amp;"),
@@ -106,6 +134,20 @@ impl Format {
         }
         safe
     }
+}
+
+/// As much of a text as any chat service could show, and a little more, so that it is seen to be
+/// cut: a body of ten megabytes is not worth escaping whole.
+fn bounded(text: &str) -> &str {
+    const MOST: usize = 50_000;
+    if text.len() <= MOST {
+        return text;
+    }
+    let end = text
+        .char_indices()
+        .nth(MOST)
+        .map_or(text.len(), |(at, _)| at);
+    &text[..end]
 }
 
 /// How the label of a link is written.
@@ -121,6 +163,12 @@ pub(super) enum Label {
 
 /// The text as the inside of a JSON string.
 pub(super) fn json(text: &str) -> String {
+    if !text
+        .bytes()
+        .any(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
+    {
+        return text.to_owned();
+    }
     let mut written = String::with_capacity(text.len() + text.len() / 8);
     for character in text.chars() {
         match character {
@@ -152,180 +200,12 @@ pub(super) fn path_of_reference(reference: &str) -> String {
 }
 
 fn percent(written: &mut String, character: char) {
-    if character == MARK {
+    if is_reserved(character) {
         return;
     }
     for byte in character.encode_utf8(&mut [0; 4]).bytes() {
         let _ok = write!(written, "%{byte:02X}");
     }
-}
-
-fn slack_entities(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => written.push_str("&amp;"),
-            '<' => written.push_str("&lt;"),
-            '>' => written.push_str("&gt;"),
-            MARK => {}
-            _ => written.push(character),
-        }
-    }
-    written
-}
-
-fn slack_plain(text: &str) -> String {
-    let mut written = String::with_capacity(text.len() + 16);
-    walk(
-        text,
-        "&amp;",
-        &mut written,
-        |written, character, before, after| {
-            match character {
-                '&' => written.push_str("&amp;"),
-                '<' => written.push_str("&lt;"),
-                '>' => written.push_str("&gt;"),
-                // Slack formats a run that a mark opens at the start of a word.
-                '*' | '_' | '~' | '`'
-                    if !before.is_some_and(char::is_alphanumeric)
-                        && after
-                            .chars()
-                            .next()
-                            .is_some_and(|next| !next.is_whitespace()) =>
-                {
-                    written.push(character);
-                    written.push(MARK);
-                }
-                '@' if names_everybody(after) => {
-                    written.push('@');
-                    written.push(ZERO_WIDTH_SPACE);
-                }
-                _ => written.push(character),
-            }
-        },
-    );
-    written
-}
-
-fn discord_plain(text: &str) -> String {
-    let mut written = String::with_capacity(text.len() + 16);
-    walk(
-        text,
-        "&",
-        &mut written,
-        |written, character, before, after| {
-            let opens_line = before.is_none_or(|before| before == '\n');
-            match character {
-                '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '(' | ')' | '<' | '>' => {
-                    written.push(MARK);
-                }
-                '#' | '-' | '+' if opens_line => written.push(MARK),
-                '.' if before.is_some_and(|before| before.is_ascii_digit()) => written.push(MARK),
-                _ => {}
-            }
-            written.push(character);
-            if character == '@' && names_everybody(after) {
-                written.push(ZERO_WIDTH_SPACE);
-            }
-        },
-    );
-    written
-}
-
-/// Keeps Markdown but for what reaches people or hides where a link goes.
-pub(super) fn discord_raw(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for (at, character) in text.char_indices() {
-        if character == MARK {
-            continue;
-        }
-        written.push(character);
-        let after = &text[at + character.len_utf8()..];
-        let breaks = match character {
-            '<' => after.starts_with(['@', '#']),
-            ']' => after.strip_prefix('(').is_some_and(starts_like_target),
-            _ => false,
-        };
-        if breaks {
-            written.push(ZERO_WIDTH_SPACE);
-        }
-    }
-    written
-}
-
-/// Goes over the text without what is invisible and harmful, and copies URLs as they stand but
-/// for their ampersands: no service formats inside them, and an escape there would lead elsewhere.
-fn walk(
-    text: &str,
-    ampersand: &str,
-    written: &mut String,
-    mut each: impl FnMut(&mut String, char, Option<char>, &str),
-) {
-    let mut before: Option<char> = None;
-    let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        let after = &rest[character.len_utf8()..];
-        if character == 'h' && starts_like_url(rest) && !before.is_some_and(char::is_alphanumeric) {
-            let (url, behind) = rest.split_at(end_of_url(rest));
-            written.push_str(&url.replace('&', ampersand));
-            before = url.chars().next_back();
-            rest = behind;
-            continue;
-        }
-        let shown = match character {
-            '\r' if after.starts_with('\n') => None,
-            '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => Some('\n'),
-            '\n' | '\t' => Some(character),
-            MARK => None,
-            _ if character.is_control() || is_bidi(character) => None,
-            _ => Some(character),
-        };
-        if let Some(shown) = shown {
-            each(written, shown, before, after);
-            before = Some(shown);
-        }
-        rest = after;
-    }
-}
-
-fn end_of_url(text: &str) -> usize {
-    let ends = |(at, character): (usize, char)| match character {
-        '@' => names_everybody(&text[at + 1..]),
-        _ => !character.is_alphanumeric() && !"-._~:/?#!$&'*+,;=%".contains(character),
-    };
-    text.char_indices()
-        .find(|found| ends(*found))
-        .map_or(text.len(), |(at, _)| at)
-}
-
-fn starts_like_url(text: &str) -> bool {
-    let starts = |scheme: &str| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    starts("https://") || starts("http://")
-}
-
-/// Whether a link's target could begin here: `<`, then a scheme and a colon.
-fn starts_like_target(text: &str) -> bool {
-    let text = text.trim_start_matches([' ', '\n', '<', MARK]);
-    let scheme = text.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
-    scheme.is_some_and(|end| end > 0 && text[end..].starts_with(':'))
-}
-
-/// Whether what follows an `@` makes it reach a whole channel, on Discord, Slack or its kin.
-fn names_everybody(after: &str) -> bool {
-    ["everyone", "here", "channel", "all"].iter().any(|name| {
-        after
-            .get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-            && !after[name.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
-    })
-}
-
-/// Marks that reorder the text around them.
-fn is_bidi(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

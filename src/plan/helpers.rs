@@ -1,8 +1,6 @@
 //! The helpers that templates may call. All take null and missing values as they come; only a
 //! strict render, for `check`, calls a missing one a mistake.
 
-use std::str::FromStr;
-
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy, Output,
     PathAndJson, RenderContext, RenderError, RenderErrorReason, ScopedJson,
@@ -10,6 +8,7 @@ use handlebars::{
 use serde_json::Value;
 
 use super::escape::{Format, Label};
+use super::values;
 
 /// Helpers that may open a block.
 pub(super) const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
@@ -17,27 +16,12 @@ pub(super) const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
 /// Helpers that write themselves, so they cannot stand inside another helper's parentheses.
 pub(super) const WRITERS: [&str; 3] = ["link", "raw", "json"];
 
-/// Helpers that give a value, which is then escaped like any other.
-const VALUES: [(&str, Compute); 11] = [
-    ("short", short),
-    ("first_line", first_line),
-    ("truncate", truncate),
-    ("plural", plural),
-    ("default", default),
-    ("eq", eq),
-    ("and", and),
-    ("or", or),
-    ("not", not),
-    ("len", len),
-    ("date", date),
-];
-
 /// Puts exactly these helpers and the four blocks into the registry, with the format's escape.
 pub(super) fn register(registry: &mut Handlebars<'_>, format: Format) {
     for unwanted in ["lookup", "log", "ne", "gt", "gte", "lt", "lte"] {
         registry.unregister_helper(unwanted);
     }
-    for (name, compute) in VALUES {
+    for (name, compute) in values::ALL {
         registry.register_helper(name, Box::new(ValueHelper(compute)));
     }
     for (name, write) in [("link", link as Write), ("raw", raw), ("json", json)] {
@@ -48,27 +32,26 @@ pub(super) fn register(registry: &mut Handlebars<'_>, format: Format) {
 
 /// Whether `name` can be called for its value.
 pub(super) fn is_value(name: &str) -> bool {
-    VALUES.iter().any(|(value, _)| *value == name)
+    values::ALL.iter().any(|(value, _)| *value == name)
 }
 
 /// The names of all helpers, for suggestions.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let values = VALUES.iter().map(|(name, _)| *name);
+    let values = values::ALL.iter().map(|(name, _)| *name);
     values.chain(WRITERS).chain(BLOCKS)
 }
 
-type Compute = fn(&Arguments<'_, '_>) -> Result<Value, RenderError>;
 type Write = fn(&Arguments<'_, '_>, Format) -> Result<String, RenderError>;
 
 /// What a helper is called with.
-struct Arguments<'a, 'rc> {
-    helper: &'a Helper<'rc>,
-    strict: bool,
+pub(super) struct Arguments<'a, 'rc> {
+    pub(super) helper: &'a Helper<'rc>,
+    pub(super) strict: bool,
 }
 
 impl<'rc> Arguments<'_, 'rc> {
     /// An argument that may be anything but, when strict, not misspelt.
-    fn get(&self, at: usize) -> Result<&Value, RenderError> {
+    pub(super) fn get(&self, at: usize) -> Result<&Value, RenderError> {
         match self.helper.param(at) {
             Some(value) => self.present(value),
             None if self.strict => Err(wrong(self.helper.name(), "is missing an argument")),
@@ -83,27 +66,27 @@ impl<'rc> Arguments<'_, 'rc> {
         Ok(value.value())
     }
 
-    fn text(&self, at: usize) -> Result<String, RenderError> {
+    pub(super) fn text(&self, at: usize) -> Result<String, RenderError> {
         Ok(self.get(at)?.render())
     }
 
     /// An argument that may be left out or be missing.
-    fn optional(&self, at: usize) -> Option<&Value> {
+    pub(super) fn optional(&self, at: usize) -> Option<&Value> {
         let value = self.helper.param(at).map(PathAndJson::value);
         value.filter(|value| !value.is_null())
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         let value = self.helper.hash_get(name);
         value.is_some_and(|value| value.value().is_truthy(false))
     }
 
-    fn values(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
         self.helper.params().iter().map(PathAndJson::value)
     }
 }
 
-struct ValueHelper(Compute);
+struct ValueHelper(values::Compute);
 
 impl HelperDef for ValueHelper {
     fn call_inner<'reg: 'rc, 'rc>(
@@ -195,126 +178,7 @@ fn write_json(value: &Value, format: Format, written: &mut String) {
     }
 }
 
-/// The first seven characters: enough of a commit's hash.
-fn short(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    Ok(arguments
-        .text(0)?
-        .chars()
-        .take(7)
-        .collect::<String>()
-        .into())
-}
-
-/// The first line that is not blank, trimmed; with `exact=true` what stands before the first `\n`.
-fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let text = arguments.text(0)?;
-    if arguments.flag("exact") {
-        return Ok(text.split('\n').next().unwrap_or_default().into());
-    }
-    let mut lines = text.split(['\n', '\r']).map(str::trim);
-    Ok(lines
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .into())
-}
-
-/// `truncate text n`: at most n characters, the last of them `…` when something was cut.
-fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let text = arguments.text(0)?;
-    let most = arguments.get(1)?.as_u64();
-    let most = match most {
-        Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
-        None if arguments.strict => return Err(wrong("truncate", "needs a number of characters")),
-        None => return Ok(text.into()),
-    };
-    if text.chars().nth(most).is_none() {
-        return Ok(text.into());
-    }
-    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-    Ok(format!("{}…", kept.trim_end()).into())
-}
-
-/// `plural n one many`: the word that goes with the number; `many` is `one` with an s if left out.
-fn plural(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let is_one = arguments.get(0)?.as_f64() == Some(1.0);
-    let one = arguments.text(1)?;
-    Ok(match arguments.optional(2) {
-        _ if is_one => one.into(),
-        Some(many) => many.render().into(),
-        None => format!("{one}s").into(),
-    })
-}
-
-/// The first argument that is not missing, null, empty or false; else the last.
-fn default(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let found = arguments.values().find(|value| value.is_truthy(true));
-    let last = || arguments.values().last();
-    Ok(found.or_else(last).cloned().unwrap_or_default())
-}
-
-fn eq(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let (one, other) = (arguments.helper.param(0), arguments.helper.param(1));
-    Ok((one.map(PathAndJson::value) == other.map(PathAndJson::value)).into())
-}
-
-fn and(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    Ok(arguments
-        .values()
-        .all(|value| value.is_truthy(false))
-        .into())
-}
-
-fn or(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    Ok(arguments
-        .values()
-        .any(|value| value.is_truthy(false))
-        .into())
-}
-
-fn not(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let value = arguments.helper.param(0).map(PathAndJson::value);
-    Ok((!value.is_some_and(|value| value.is_truthy(false))).into())
-}
-
-/// How many items, members or characters there are; 0 of null.
-fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    Ok(match arguments.get(0)? {
-        Value::Array(items) => items.len(),
-        Value::Object(members) => members.len(),
-        Value::String(text) => text.chars().count(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
-    .into())
-}
-
-/// `date time "%d %B %Y, %H:%M" "Europe/Berlin"`: strftime's letters; without a zone the time's own.
-fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let text = arguments.text(0)?;
-    let format = arguments.text(1)?;
-    let zone = arguments.optional(2).map(JsonRender::render);
-    if text.is_empty() {
-        return Ok(Value::Null);
-    }
-    match dated(&text, &format, zone.as_deref()) {
-        Ok(date) => Ok(date.into()),
-        Err(error) if arguments.strict => Err(wrong("date", &error.to_string())),
-        Err(_) => Ok(text.into()),
-    }
-}
-
-fn dated(text: &str, format: &str, zone: Option<&str>) -> Result<String, jiff::Error> {
-    let moment = jiff::Timestamp::from_str(text)?;
-    let zone = match zone {
-        Some(name) => jiff::tz::TimeZone::get(name)?,
-        None => {
-            let pieces = jiff::fmt::temporal::Pieces::parse(text)?;
-            let offset = pieces.to_numeric_offset().unwrap_or(jiff::tz::Offset::UTC);
-            jiff::tz::TimeZone::fixed(offset)
-        }
-    };
-    jiff::fmt::strtime::format(format, &moment.to_zoned(zone))
-}
-
-fn wrong(helper: &str, what: &str) -> RenderError {
+/// A mistake in how a helper is called.
+pub(super) fn wrong(helper: &str, what: &str) -> RenderError {
     RenderErrorReason::Other(format!("helper `{helper}`: {what}")).into()
 }

@@ -2,23 +2,31 @@
 
 mod check;
 mod context;
+mod depth;
 mod escape;
 mod fit;
 mod helpers;
+mod ladder;
 mod library;
+mod losses;
+mod neutral;
 mod payload;
+mod render;
 mod samples;
 mod shelf;
 mod surrogates;
 mod templates;
 mod text;
+mod trace_lines;
+mod values;
 mod vet;
 
 use std::sync::Arc;
 
+pub use ladder::{Message, Rendered, Step};
 pub use samples::{Sample, samples};
 pub use surrogates::mend_surrogates;
-pub use templates::{Message, Rendered, Step, Templates};
+pub use templates::Templates;
 
 use crate::config::Route;
 use crate::event::{Event, Facts};

@@ -1,20 +1,16 @@
 //! One set as one kind of destination sees it: parsed templates, and which of them an event gets.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use handlebars::{Context, Handlebars, Output, RenderContext, RenderError, Renderable};
+use handlebars::{Context, Handlebars};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::escape::Format;
 use super::helpers;
 use super::library::Source;
+use super::render::{Strict, render_with};
 use super::vet::{self, Fault, Inspected};
 use crate::config::{Problem, Severity};
-
-/// What a template renders stops here, in bytes.
-const LONGEST_OUTPUT: usize = 1024 * 1024;
 
 /// The templates of one set and format, with what they fall back to.
 pub(super) struct Shelf {
@@ -31,9 +27,9 @@ pub(super) struct Page {
     pub(super) fingerprint: String,
     pub(super) source: Source,
     /// Its name in the registry.
-    key: String,
+    pub(super) key: String,
     /// Why it cannot be rendered at all.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
 }
 
 impl Shelf {
@@ -84,111 +80,7 @@ impl Shelf {
 
     /// The same, taking every missing field and every whole object for a mistake.
     pub(super) fn strict(&self) -> Strict {
-        let mut registry = self.registry.clone();
-        registry.set_strict_mode(true);
-        let escape = self.registry.clone();
-        registry.register_escape_fn(move |text| match text.contains("[object]") {
-            true => WHOLE_OBJECT.to_string(),
-            false => escape.get_escape_fn()(text),
-        });
-        Strict { registry }
-    }
-}
-
-/// A noncharacter that stands for `[object]` in a strict render, where the output sees it.
-const WHOLE_OBJECT: char = '\u{fdd1}';
-
-/// Renders strictly, for `check`.
-pub(super) struct Strict {
-    registry: Handlebars<'static>,
-}
-
-impl Strict {
-    /// What the page renders to; of a broken page, nothing.
-    pub(super) fn render(&self, page: &Page, context: &Context) -> Result<String, Failure> {
-        match page.broken {
-            Some(_) => Ok(String::new()),
-            None => render_with(&self.registry, page, context),
-        }
-    }
-}
-
-/// Why a template failed.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// `default/slack/_commits` and the like, when the place is in a partial.
-    pub(super) template: Option<String>,
-    pub(super) place: Option<(usize, usize)>,
-    pub(super) message: String,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.place {
-            Some((line, column)) => write!(f, "line {line}, column {column}: {}", self.message),
-            None => self.message.fmt(f),
-        }
-    }
-}
-
-fn render_with(
-    registry: &Handlebars<'static>,
-    page: &Page,
-    context: &Context,
-) -> Result<String, Failure> {
-    // A bug in a helper must cost a message's wording, not the lane that sends it.
-    let caught = catch_unwind(AssertUnwindSafe(|| {
-        let Some(template) = registry.get_template(&page.key) else {
-            return Ok(String::new());
-        };
-        let mut out = Bounded(String::with_capacity(4096));
-        let mut state = RenderContext::new(template.name.as_ref());
-        template.render(registry, context, &mut state, &mut out)?;
-        Ok(out.0)
-    }));
-    match caught {
-        Ok(Ok(rendered)) => Ok(rendered),
-        Ok(Err(error)) => Err(Failure::from(&error, page)),
-        Err(_) => Err(Failure {
-            template: None,
-            place: None,
-            message: "rendering panicked".to_owned(),
-        }),
-    }
-}
-
-impl Failure {
-    fn from(error: &RenderError, page: &Page) -> Failure {
-        let named = error.template_name.clone();
-        Failure {
-            template: named.filter(|name| *name != page.key),
-            place: error.line_no.zip(error.column_no),
-            message: match error.reason() {
-                handlebars::RenderErrorReason::MissingVariable(Some(path)) => {
-                    format!("there is no field `{path}` here")
-                }
-                handlebars::RenderErrorReason::IOError(error) => error.to_string(),
-                reason => reason.to_string(),
-            },
-        }
-    }
-}
-
-/// Collects what is rendered, up to a limit.
-struct Bounded(String);
-
-impl Output for Bounded {
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        if text.contains(WHOLE_OBJECT) {
-            let message = "this is a whole object or list: name one of its fields, or use `json`";
-            return Err(io::Error::other(message));
-        }
-        if self.0.len() + text.len() > LONGEST_OUTPUT {
-            let message = format!("renders more than {} KiB", LONGEST_OUTPUT / 1024);
-            return Err(io::Error::other(message));
-        }
-        self.0.push_str(text);
-        Ok(())
+        Strict::of(&self.registry)
     }
 }
 

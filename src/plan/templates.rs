@@ -1,18 +1,17 @@
 //! All template sets, and the ladder from what the user wants to what always works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
-
-use bytes::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::context::{View, view};
-use super::escape::{Format, Label};
-use super::fit::{Target, fit};
+use super::escape::Format;
+use super::ladder::{Climb, Rendered, Step, format_of};
 use super::library::{self, Source};
-use super::shelf::{Page, Shelf};
+use super::shelf::Shelf;
 use crate::config::Problem;
-use crate::destination::{Destination, Kind};
+use crate::destination::Destination;
 use crate::event::{Event, EventId};
 
 /// The set that every other falls back to.
@@ -25,48 +24,17 @@ pub struct Templates {
     sets: BTreeMap<String, Shelves>,
     /// The built-in `default` set, whatever the user has changed in it.
     pristine: Shelves,
+    /// Of the latest events, because an event goes to several destinations at about the same time.
+    views: Mutex<VecDeque<Arc<View>>>,
 }
+
+/// So many views are kept,
+const VIEWS: usize = 8;
+
+/// of events whose body is not longer than this, in bytes.
+const LONGEST_KEPT: usize = 64 * 1024;
 
 pub(super) type Shelves = BTreeMap<Format, Shelf>;
-
-/// The steps of the ladder, from what the user wants to what always works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// The destination's own set.
-    Chosen,
-    /// The built-in `default` set.
-    Default,
-    /// One plain line with a link.
-    Plain,
-}
-
-/// A body ready to be sent, within the service's limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// JSON, but for the console: text.
-    pub body: Bytes,
-    /// `<set>/<kind>/<name>`; `plain` for the last step, empty for Gogs' format passed through.
-    pub template: String,
-    /// A short hash of the template and its partials.
-    pub fingerprint: String,
-    /// The step it came from.
-    pub step: Step,
-    /// Why the steps before failed.
-    pub fallback: Option<String>,
-}
-
-/// What rendering came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rendered {
-    Message(Message),
-    /// The template rendered nothing but white space: nothing is to be sent.
-    Skip {
-        template: String,
-        fingerprint: String,
-    },
-    /// Not even the last step gave anything.
-    Failed(String),
-}
 
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,8 +79,12 @@ impl Templates {
             let layer = of(&built_in, DEFAULT, format);
             (format, Shelf::new(format, &[layer]).0)
         });
-        let pristine = pristine.into();
-        (Templates { sets, pristine }, problems)
+        let templates = Templates {
+            sets,
+            pristine: pristine.into(),
+            views: Mutex::default(),
+        };
+        (templates, problems)
     }
 
     /// The names of all sets there are.
@@ -122,6 +94,10 @@ impl Templates {
 
     /// Renders `event` for `destination`, from step `from` of the ladder down to the first that
     /// gives a body that differs from `not` (the body that the service refused).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two say which event, two say from where on"
+    )]
     pub fn render(
         &self,
         event: &Event,
@@ -140,13 +116,13 @@ impl Templates {
         if from > Step::Chosen {
             climb.failures.push("the message was refused".to_owned());
         }
-        let view = match view(event) {
+        let view = match self.view(event) {
             Ok(view) => view,
             Err(error) => {
                 climb
                     .failures
                     .push(format!("the payload cannot be read: {error}"));
-                return climb.without_view();
+                return climb.last(None);
             }
         };
         let chosen = self.shelf(destination);
@@ -170,6 +146,31 @@ impl Templates {
         super::check::check(&self.sets)
     }
 
+    /// The event's view, built once while several destinations ask for it.
+    fn view(&self, event: &Event) -> Result<Arc<View>, serde_json::Error> {
+        if event.body.len() > LONGEST_KEPT {
+            return view(event).map(Arc::new);
+        }
+        let known = self
+            .kept()
+            .iter()
+            .find(|view| view.event == *event)
+            .cloned();
+        if let Some(view) = known {
+            return Ok(view);
+        }
+        let view = Arc::new(view(event)?);
+        let mut kept = self.kept();
+        kept.truncate(VIEWS - 1);
+        kept.push_front(view.clone());
+        Ok(view)
+    }
+
+    /// A panic while it is held leaves nothing half done.
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<View>>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the destination's set has for its kind; nothing when Gogs' format passes through.
     fn shelf(&self, destination: &Destination) -> Option<&Shelf> {
         let set = self.sets.get(&destination.templates);
@@ -180,15 +181,6 @@ impl Templates {
     fn pristine(&self, destination: &Destination) -> Option<&Shelf> {
         let shelf = self.pristine.get(&format_of(&destination.kind))?;
         (!shelf.is_empty()).then_some(shelf)
-    }
-}
-
-/// Which templates a kind of destination takes; the console shows what Slack would.
-fn format_of(kind: &Kind) -> Format {
-    match kind {
-        Kind::Slack(_) | Kind::Console => Format::Slack,
-        Kind::Discord(_) => Format::Discord,
-        Kind::Gogs(_) => Format::Gogs,
     }
 }
 
@@ -214,102 +206,4 @@ fn of<'a>(sources: &'a [Source], set: &str, format: Format) -> Vec<&'a Source> {
         .collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     found
-}
-
-/// One walk down the ladder.
-struct Climb<'a> {
-    event: &'a Event,
-    id: EventId,
-    destination: &'a Destination,
-    not: Option<&'a [u8]>,
-    failures: Vec<String>,
-}
-
-impl Climb<'_> {
-    /// A template's message, unless it fails or is the refused one again.
-    fn step(&mut self, step: Step, shelf: &Shelf, view: &View) -> Option<Rendered> {
-        let page = shelf.page(&view.name, view.action.as_deref())?;
-        match self.body(shelf, page, view) {
-            Ok(Some(body)) if self.not != Some(&body) => {
-                Some(self.message(body, step, &page.label, &page.fingerprint))
-            }
-            Ok(Some(_)) => None,
-            Ok(None) => Some(Rendered::Skip {
-                template: page.label.clone(),
-                fingerprint: page.fingerprint.clone(),
-            }),
-            Err(error) => {
-                let failure = format!("{}: {error}", page.label);
-                if !self.failures.contains(&failure) {
-                    self.failures.push(failure);
-                }
-                None
-            }
-        }
-    }
-
-    /// The fitted body, or nothing when the template rendered nothing.
-    fn body(&self, shelf: &Shelf, page: &Page, view: &View) -> Result<Option<Bytes>, String> {
-        let rendered = shelf.render(page, &view.context)?;
-        if rendered.trim().is_empty() {
-            return Ok(None);
-        }
-        let target = Target::from(&self.destination.kind);
-        fit(&rendered, target, view.event_url.as_deref()).map(Some)
-    }
-
-    /// The last step: what needs no template.
-    fn last(mut self, view: Option<&View>) -> Rendered {
-        let body = match &self.destination.kind {
-            Kind::Gogs(_) => Ok(self.event.body.clone()),
-            kind => fit(&self.plain_line(view), Target::from(kind), None),
-        };
-        match body {
-            Ok(body) if self.not != Some(&body) => match &self.destination.kind {
-                Kind::Gogs(_) => self.message(body, Step::Default, "", ""),
-                _ => self.message(body, Step::Plain, "plain", ""),
-            },
-            Ok(_) => Rendered::Failed(self.failures.join("; ")),
-            Err(error) => {
-                self.failures.push(format!("plain: {error}"));
-                Rendered::Failed(self.failures.join("; "))
-            }
-        }
-    }
-
-    fn without_view(self) -> Rendered {
-        self.last(None)
-    }
-
-    /// A message of one line: what happened, linked to where it can be seen.
-    fn plain_line(&self, view: Option<&View>) -> String {
-        let name = self.event.name.replace('_', " ");
-        let words = view.map_or(name, |view| view.summary.clone());
-        let words = format!("{words} (event {})", self.id);
-        let url = view
-            .and_then(|view| view.event_url.as_deref())
-            .unwrap_or_default();
-        let format = format_of(&self.destination.kind);
-        let line = match url.is_empty() {
-            true => format.plain(&words),
-            false => format.link(&words, url, Label::Plain),
-        };
-        let name = if format == Format::Discord {
-            "content"
-        } else {
-            "text"
-        };
-        format!("{{\"{name}\":\"{line}\"}}")
-    }
-
-    fn message(&self, body: Bytes, step: Step, template: &str, fingerprint: &str) -> Rendered {
-        let failures = &self.failures;
-        Rendered::Message(Message {
-            body,
-            template: template.to_owned(),
-            fingerprint: fingerprint.to_owned(),
-            step,
-            fallback: (!failures.is_empty()).then(|| failures.join("; ")),
-        })
-    }
 }

@@ -6,10 +6,8 @@ use std::collections::HashMap;
 use handlebars::Template;
 use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
+use super::depth::{self, DEEPEST};
 use super::helpers;
-
-/// Blocks in blocks, parentheses in parentheses and partials in partials may go so deep.
-const DEEPEST: usize = 64;
 
 /// With its partials put in, a template may have so many elements.
 const MOST_ELEMENTS: usize = 20_000;
@@ -48,7 +46,9 @@ impl Fault {
 
 /// Parses the text. Counts first how deep it nests, because the parser recurses.
 pub(super) fn parse(text: &str) -> Result<Template, Fault> {
-    check_depth(text)?;
+    if let Some(place) = depth::too_deep_at(text) {
+        return Err(Fault::new(format!("nests deeper than {DEEPEST}")).at(place));
+    }
     Template::compile(text).map_err(|error| {
         let fault = Fault::new(first_line(&error.reason().to_string()));
         match error.pos() {
@@ -64,53 +64,6 @@ fn first_line(text: &str) -> String {
         .find(|line| !line.is_empty())
         .unwrap_or_default()
         .to_owned()
-}
-
-fn check_depth(text: &str) -> Result<(), Fault> {
-    let mut blocks: Vec<usize> = Vec::new();
-    for (at, _) in text.match_indices("{{") {
-        let rest = &text[at + 2..];
-        let rest = &rest[..rest.find("{{").unwrap_or(rest.len())];
-        let inside = rest.trim_start_matches(['~', ' ']);
-        if inside.starts_with('#') {
-            blocks.push(1);
-        } else if inside.starts_with('/') {
-            blocks.pop();
-        } else if inside.starts_with("else ")
-            && let Some(chained) = blocks.last_mut()
-        {
-            *chained += 1;
-        }
-        if blocks.iter().sum::<usize>() > DEEPEST || parentheses(rest) > DEEPEST {
-            let fault = Fault::new(format!("nests deeper than {DEEPEST}"));
-            return Err(fault.at(place_of(text, at)));
-        }
-    }
-    Ok(())
-}
-
-/// How deep brackets nest, JSON literals among a helper's arguments included.
-fn parentheses(text: &str) -> usize {
-    let mut deepest = 0;
-    let mut depth: usize = 0;
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
-fn place_of(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
 }
 
 /// What one template asks for, before its partials are put in.

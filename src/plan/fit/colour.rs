@@ -31,7 +31,7 @@ pub(super) fn parse_text(text: &str) -> Option<u32> {
     match digits.len() {
         6 => Some(number),
         3 => Some([8, 4, 0].iter().fold(0, |sum, shift| {
-            (sum << 8) | ((number >> shift) & 0xf) * 0x11
+            (sum << 8) | (((number >> shift) & 0xf) * 0x11)
         })),
         _ => None,
     }

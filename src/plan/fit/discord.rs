@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::cut::{cut, length};
-use super::{Place, colour, dress, is_url, prune, settle, shorten};
+use super::{Place, colour, dress, is_web, leave_out_bad_url, prune, settle, shorten};
 use crate::destination::Discord;
-use crate::plan::escape::{Format, Label, discord_raw};
+use crate::plan::escape::{Format, Label};
+use crate::plan::neutral::discord_raw;
 
 const CONTENT: usize = 2000;
 const EMBEDS: usize = 10;
@@ -163,10 +164,17 @@ fn fit_text(holder: &mut Map<String, Value>, name: &str, place: Place, limit: us
 fn fit_url(holder: &mut Map<String, Value>, name: &str) {
     if let Some(Value::String(url)) = holder.get_mut(name) {
         settle(url, Place::Url, Format::Discord);
-        if !is_url(url, URL) {
-            holder.remove(name);
-        }
     }
+    leave_out_bad_url(holder, name, is_taken);
+}
+
+/// Discord refuses the message for an address whose host is a bare name.
+fn is_taken(text: &str) -> bool {
+    let is_full = |url: url::Url| {
+        let host = url.host_str().unwrap_or_default();
+        is_web(&url) && (host.contains('.') || host.starts_with('['))
+    };
+    text.len() <= URL && url::Url::parse(text).is_ok_and(is_full)
 }
 
 /// What no rule above knows, components for example, takes Markdown.

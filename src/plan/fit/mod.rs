@@ -39,10 +39,12 @@ impl<'a> From<&'a Kind> for Target<'a> {
 /// Why it cannot be sent, in words: not JSON, or nothing to show.
 pub(super) fn fit(rendered: &str, target: Target<'_>, more: Option<&str>) -> Result<Bytes, String> {
     if let Target::Gogs = target {
-        let _valid: serde::de::IgnoredAny = serde_json::from_str(rendered).map_err(not_json)?;
+        let _valid: serde::de::IgnoredAny =
+            serde_json::from_str(rendered).map_err(|error| not_json(&error))?;
         return Ok(Bytes::from(rendered.trim().to_owned()));
     }
-    let mut message: Map<String, Value> = serde_json::from_str(rendered).map_err(not_json)?;
+    let mut message: Map<String, Value> =
+        serde_json::from_str(rendered).map_err(|error| not_json(&error))?;
     match target {
         Target::Discord(settings) => discord::fit(&mut message, settings, more)?,
         Target::Slack(settings) => slack::fit(&mut message, settings, more)?,
@@ -56,12 +58,16 @@ pub(super) fn fit(rendered: &str, target: Target<'_>, more: Option<&str>) -> Res
     }
 }
 
-fn not_json(error: serde_json::Error) -> String {
-    let hint = match error.to_string().contains("control character") {
+/// Says in what way a text is not JSON.
+pub(super) fn not_json(error: &serde_json::Error) -> String {
+    let error = error.to_string();
+    // The place is one in what was rendered, which nobody sees.
+    let what = error.split(" at line ").next().unwrap_or_default();
+    let hint = match what.contains("control character") {
         true => "; write \\n for a line break inside a text",
         false => "",
     };
-    format!("what it renders is not a JSON object: {error}{hint}")
+    format!("what it renders is not a JSON object: {what}{hint}")
 }
 
 /// What becomes of the marks that the escapes left before formatting characters.
@@ -114,7 +120,7 @@ fn is_nothing(value: &mut Value) -> bool {
         Value::String(text) => text.trim().is_empty(),
         Value::Object(members) => {
             prune(members);
-            members.is_empty()
+            members.is_empty() || is_hollow(members)
         }
         Value::Array(items) => {
             items.retain_mut(|item| !is_nothing(item));
@@ -124,14 +130,27 @@ fn is_nothing(value: &mut Value) -> bool {
     }
 }
 
-/// Whether a service would take this for an address.
-fn is_url(text: &str, longest: usize) -> bool {
-    let Ok(url) = url::Url::parse(text) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
-    let is_public_looking = host.contains('.') || host.starts_with('[');
-    matches!(url.scheme(), "http" | "https") && is_public_looking && text.len() <= longest
+/// Whether this is one of Slack's blocks or text objects without the text that it needs.
+fn is_hollow(members: &Map<String, Value>) -> bool {
+    let lacks = |names: &[&str]| !names.iter().any(|name| members.contains_key(*name));
+    match members.get("type").and_then(Value::as_str) {
+        Some("mrkdwn" | "plain_text" | "header" | "markdown") => lacks(&["text"]),
+        Some("section") => lacks(&["text", "fields"]),
+        Some("context") => members
+            .get("elements")
+            .is_none_or(|list| *list == Value::Array(vec![])),
+        _ => false,
+    }
+}
+
+fn leave_out_bad_url(holder: &mut Map<String, Value>, name: &str, is_good: impl Fn(&str) -> bool) {
+    if holder.contains_key(name) && !holder[name].as_str().is_some_and(is_good) {
+        holder.remove(name);
+    }
+}
+
+fn is_web(url: &url::Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 /// Puts a setting of the destination in where the template did not write its own.

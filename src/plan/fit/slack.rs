@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cut::cut;
-use super::{Place, colour, dress, is_nothing, is_url, prune, settle, shorten};
+use super::{Place, colour, dress, is_nothing, is_web, leave_out_bad_url, prune, settle, shorten};
 use crate::destination::Slack;
 use crate::plan::escape::Format;
 
@@ -13,6 +13,15 @@ const ATTACHMENTS: usize = 100;
 const BLOCKS: usize = 50;
 const URL: usize = 3000;
 const ICON_URL: usize = 255;
+/// What an attachment can link to or show.
+const ADDRESSES: [&str; 6] = [
+    "title_link",
+    "author_link",
+    "author_icon",
+    "image_url",
+    "thumb_url",
+    "footer_icon",
+];
 
 /// Fits a message.
 ///
@@ -52,6 +61,7 @@ pub(super) fn fit(
             |words| json!({"type": "context", "elements": [{"type": "mrkdwn", "text": say(words)}]}),
         );
     }
+    leave_out_bad_url(message, "icon_url", |url| is_taken(url, ICON_URL));
     if let Some(settings) = settings {
         dress(message, "channel", settings.channel.as_ref());
         dress(message, "username", settings.username.as_ref());
@@ -61,13 +71,6 @@ pub(super) fn fit(
         message,
         settings.and_then(|settings| settings.color.as_deref()),
     );
-    if !message
-        .get("icon_url")
-        .and_then(Value::as_str)
-        .is_some_and(|url| is_url(url, ICON_URL))
-    {
-        message.remove("icon_url");
-    }
     prune(message);
     match shows_something(message) {
         true => Ok(()),
@@ -119,6 +122,7 @@ fn limit(name: &str) -> Option<usize> {
         "title" => Some(1024),
         "footer" => Some(300),
         "author_name" => Some(256),
+        "username" | "channel" => Some(80),
         "alt_text" => Some(2000),
         _ => None,
     }
@@ -179,23 +183,14 @@ fn paint(message: &mut Map<String, Value>, own: Option<&str>) {
             Some(colour) => attachment.insert("color".to_owned(), colour.into()),
             None => attachment.remove("color"),
         };
-        for name in [
-            "title_link",
-            "author_link",
-            "author_icon",
-            "image_url",
-            "thumb_url",
-            "footer_icon",
-        ] {
-            if !attachment
-                .get(name)
-                .and_then(Value::as_str)
-                .is_some_and(|url| is_url(url, URL))
-            {
-                attachment.remove(name);
-            }
+        for name in ADDRESSES {
+            leave_out_bad_url(attachment, name, |url| is_taken(url, URL));
         }
     }
+}
+
+fn is_taken(text: &str, longest: usize) -> bool {
+    text.len() <= longest && url::Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 fn shows_something(message: &Map<String, Value>) -> bool {
