@@ -222,6 +222,8 @@ fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
     repair_before_open(folder)?;
     let db = match open_sled(folder) {
         Ok(db) => db,
+        // A full disk is no damage: the snapshot is not to blame.
+        Err(first @ sled::Error::Io(_)) => return Err(first).context("open the queue's database"),
         Err(first) => {
             if !set_snapshots_aside(folder)? {
                 return Err(first).context("open the queue's database");
