@@ -4,6 +4,7 @@
 //! take for formatting. What the mark becomes is decided where the place in the message is known:
 //! in `fit`, a backslash or an invisible space where formatting works, nothing where it does not.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::neutral::{
@@ -46,15 +47,15 @@ impl Format {
             return bounded(text).to_owned();
         }
         match self {
-            Format::Slack => json(&slack_plain(bounded(text))),
-            Format::Discord => json(&discord_plain(bounded(text))),
-            Format::Gogs => json(text),
+            Format::Slack => json(slack_plain(bounded(text))),
+            Format::Discord => json(discord_plain(bounded(text))),
+            Format::Gogs => json(text.to_owned()),
         }
     }
 
     /// `{{raw x}}`: keeps the service's formatting, but neither mentions nor masked links.
     pub(super) fn raw(self, text: &str) -> String {
-        json(&self.raw_text(text))
+        json(self.raw_text(text))
     }
 
     /// Whether a byte means nothing to JSON or the service wherever it stands.
@@ -71,6 +72,9 @@ impl Format {
     }
 
     fn raw_text(self, text: &str) -> String {
+        if text.bytes().all(|byte| self.is_harmless(byte)) {
+            return bounded(text).to_owned();
+        }
         match self {
             Format::Slack => slack_entities(bounded(text)),
             Format::Discord => discord_raw(bounded(text)),
@@ -82,20 +86,23 @@ impl Format {
     pub(super) fn link(self, label: &str, url: &str, style: Label) -> String {
         let url = self.url(url);
         let shown = if label.trim().is_empty() { &url } else { label };
-        let one_line = bounded(shown).replace(['\n', '\r'], " ");
+        let mut one_line = Cow::Borrowed(bounded(shown));
+        if one_line.contains(['\n', '\r']) {
+            one_line = one_line.replace(['\n', '\r'], " ").into();
+        }
         let label = match style {
             Label::Plain => self.label(&one_line),
             Label::Raw => self.raw_text(&one_line),
             Label::Code => self.label(&one_line.replace(['`', '[', ']', '\\'], "")),
         };
         if url.is_empty() {
-            return json(&label);
+            return json(label);
         }
         let code = if style == Label::Code { "`" } else { "" };
         match self {
-            Format::Slack => json(&format!("{code}<{url}|{label}>{code}")),
-            Format::Discord => json(&format!("[{code}{label}{code}]({url})")),
-            Format::Gogs => json(&label),
+            Format::Slack => json([code, "<", &url, "|", &label, ">", code].concat()),
+            Format::Discord => json(["[", code, &label, code, "](", &url, ")"].concat()),
+            Format::Gogs => json(label),
         }
     }
 
@@ -113,6 +120,10 @@ impl Format {
         let url = url.trim();
         if !starts_like_url(url) || url.len() > LONGEST_URL {
             return String::new();
+        }
+        let is_clean = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:?#=%".contains(&byte);
+        if url.bytes().all(is_clean) {
+            return url.to_owned();
         }
         let mut safe = String::with_capacity(url.len());
         for character in url.chars() {
@@ -162,12 +173,12 @@ pub(super) enum Label {
 }
 
 /// The text as the inside of a JSON string.
-pub(super) fn json(text: &str) -> String {
+pub(super) fn json(text: String) -> String {
     if !text
         .bytes()
         .any(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
     {
-        return text.to_owned();
+        return text;
     }
     let mut written = String::with_capacity(text.len() + text.len() / 8);
     for character in text.chars() {

@@ -98,6 +98,9 @@ impl Climb<'_> {
         };
         match body {
             Ok(body) if self.not != Some(&body) => match &self.destination.kind {
+                Kind::Gogs(_) if self.failures.is_empty() => {
+                    self.message(body, Step::Chosen, "", "")
+                }
                 Kind::Gogs(_) => self.message(body, Step::Default, "", ""),
                 _ => self.message(body, Step::Plain, "plain", ""),
             },

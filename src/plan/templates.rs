@@ -29,7 +29,7 @@ pub struct Templates {
 }
 
 /// So many views are kept,
-const VIEWS: usize = 8;
+const VIEWS: usize = 4;
 
 /// of events whose body is not longer than this, in bytes.
 const LONGEST_KEPT: usize = 64 * 1024;

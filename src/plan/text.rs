@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The message's texts, a line each; links as `label (address)`.
-pub(super) fn of_slack(message: &Map<String, Value>) -> String {
+/// The message's texts, links by their labels alone, and below them `page`, where it can be seen.
+pub(super) fn of_slack(message: &Map<String, Value>, page: Option<&str>) -> String {
     let mut lines = Vec::new();
     add(message, "text", "", &mut lines);
     for block in list(message, "blocks") {
@@ -29,6 +29,7 @@ pub(super) fn of_slack(message: &Map<String, Value>) -> String {
             add(attachment, "fallback", "", &mut lines);
         }
     }
+    lines.extend(page.map(|page| format!("  {}", unescape(page))));
     lines.join("\n")
 }
 
@@ -68,10 +69,8 @@ fn unescape(text: &str) -> String {
             break;
         };
         let inside = &rest[open + 1..open + close];
-        match inside.split_once('|') {
-            Some((url, label)) => shown.push_str(&format!("{label} ({url})")),
-            None => shown.push_str(inside),
-        }
+        let label = inside.split_once('|').map_or(inside, |(_, label)| label);
+        shown.push_str(label);
         rest = &rest[open + close + 1..];
     }
     shown.push_str(rest);

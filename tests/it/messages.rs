@@ -417,3 +417,15 @@ fn every_recorded_event_gets_a_message_of_the_default_set() {
         }
     }
 }
+
+#[test]
+fn the_console_shows_a_message_as_a_person_reads_it() {
+    let mut samples = samples().into_iter();
+    let push = samples.find(|sample| sample.what == "one commit").unwrap();
+    let destination = destination(Kind::Console, "classic");
+    let message = message(&built_in(), &event("push", &push.body), &destination);
+    let shown = "[lander:main] 1 new commit pushed by mira
+  bffeb74: Clamp thrust to <95% & log overshoot - Mira Okafor
+  https://git.example.org/orbit/lander/commit/bffeb74224043ba2feb48d137756c8a9331c449a";
+    assert_eq!(message.body, shown.as_bytes());
+}

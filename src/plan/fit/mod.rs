@@ -33,7 +33,7 @@ impl<'a> From<&'a Kind> for Target<'a> {
     }
 }
 
-/// Fits `rendered` for `target`. `more` is where the rest of a cut list can be seen.
+/// Fits `rendered` for `target`. `more` is where all of it can be seen.
 ///
 /// # Errors
 /// Why it cannot be sent, in words: not JSON, or nothing to show.
@@ -51,7 +51,7 @@ pub(super) fn fit(rendered: &str, target: Target<'_>, more: Option<&str>) -> Res
         Target::Console | Target::Gogs => slack::fit(&mut message, None, more)?,
     }
     match target {
-        Target::Console => Ok(Bytes::from(text::of_slack(&message))),
+        Target::Console => Ok(Bytes::from(text::of_slack(&message, more))),
         _ => serde_json::to_vec(&message)
             .map(Bytes::from)
             .map_err(|error| error.to_string()),
