@@ -10,7 +10,6 @@ use serde::Deserialize;
 pub struct Recorded {
     pub event: String,
     pub action: Option<String>,
-    pub set: String,
     /// An earlier file whose delivery this one repeats.
     #[serde(default)]
     pub repeat_of: Option<serde_json::Value>,
@@ -23,7 +22,6 @@ pub struct Recorded {
 /// One request of Gogs, byte for byte.
 #[derive(Debug, Deserialize)]
 pub struct Delivered {
-    pub target: String,
     /// In wire order.
     pub headers: Vec<(String, String)>,
     pub body: String,

@@ -17,7 +17,7 @@ fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(found.len() > 5, "no sources below {folder}");
+    assert!(!found.is_empty(), "no sources below {folder}");
     found
 }
 
