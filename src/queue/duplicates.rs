@@ -26,6 +26,18 @@ impl Duplicates {
         }
     }
 
+    /// Makes room for so many at once, when there are none yet.
+    pub(super) fn expect(&mut self, events: u64) {
+        let events = usize::try_from(events)
+            .unwrap_or(usize::MAX)
+            .min(self.at_most);
+        self.known.reserve(events);
+        for which in [Which::Id, Which::Body] {
+            let slots = (events + events / 2).next_power_of_two();
+            self.table(which).slots = vec![FREE; slots];
+        }
+    }
+
     /// The latest event with this hash of source and id.
     pub(super) fn by_id(&self, hashes: Hashes) -> Option<u64> {
         self.by_id.find(hashes, self)
@@ -201,6 +213,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn knows_what_a_plain_map_of_the_window_knows(
             ids in prop::collection::vec((0..60u64, 0..60u64), 1..300),
@@ -213,6 +227,7 @@ mod tests {
                 .map(|(id, body)| Hashes { id: spread(*id), body: spread(*body) })
                 .collect();
             let mut index = Duplicates::new(at_most);
+            index.expect(20);
             for (at, hashes) in all.iter().enumerate() {
                 index.push(start + at as u64, *hashes);
                 let from = (at + 1).saturating_sub(at_most as usize);

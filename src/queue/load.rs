@@ -117,6 +117,7 @@ impl Engine {
         let mut duplicates = Duplicates::new(self.options.dedupe.at_most);
         let mut expected = shared.log.first;
         let next = shared.log.next;
+        duplicates.expect(next.saturating_sub(expected));
         shared.log.pages_from = next;
         self.each_head(0, |head| {
             if head.first != expected {
