@@ -1,6 +1,7 @@
 //! When things are sent, when they are not, and what becomes of them: with a clock that only the
 //! test moves, against stand-ins that count every violation.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gogs_relay::clock::Clock;
@@ -605,6 +606,56 @@ async fn one_destination_that_never_answers_slows_no_other() {
         world.finish().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_when_its_reason_changes_and_names_nothing_secret() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Log(writer.clone()))
+        .finish();
+    // For all threads, because what is of interest is remembered for all of them; the lane's name
+    // tells this test's lines from those of others.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    within(async {
+        let time = World::clock();
+        let standin = fake_gogs(&time.0).await;
+        let mut answers = vec![Script::status(500).body(body(0)); 3];
+        answers.push(Script::status(200).ending(Ending::Closes));
+        standin.script(answers);
+        let world = World::start(&time, vec![gogs("logged", &standin)]);
+        world.push(0..1, &["logged"]).await;
+        for wait in [1.0, 2.0, 4.0, 8.0] {
+            world.step_to_next_try("logged", s(wait)).await;
+        }
+        world.idle("logged").await;
+        world.finish().await;
+    })
+    .await;
+    let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let of_lane = |line: &&str| line.contains("logged failed ");
+    let failures: Vec<&str> = text.lines().filter(of_lane).collect();
+    assert_eq!(failures.len(), 2, "{text}");
+    assert!(failures[0].contains("1:logged failed (the receiver answered 500); next try in 1 s"));
+    assert_eq!(text.matches("logged takes deliveries again").count(), 1);
+    for secret in ["/hook", SECRET, "refs/heads"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
