@@ -202,11 +202,12 @@ impl Facts {
     fn put_into(self, payload: &mut Map<String, Value>) {
         let is_tag = self.tag.is_some() && !payload.contains_key("release");
         let latest = self.commit_count.min(LATEST_COMMITS);
-        let facts: [(&str, Value); 17] = [
+        let facts: [(&str, Value); 18] = [
             ("is_test", self.is_test.into()),
             ("is_new_branch", self.is_new_branch.into()),
             ("is_tag", is_tag.into()),
             ("is_forced", self.is_forced.into()),
+            ("is_merge", self.is_merge.into()),
             ("ref_name", self.ref_name.into()),
             ("branch", self.branch.into()),
             ("tag", self.tag.into()),

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::helpers::{Arguments, wrong};
 
 /// Helpers that give a value, which is then escaped like any other.
-pub(super) const ALL: [(&str, Compute); 11] = [
+pub(super) const ALL: [(&str, Compute); 12] = [
     ("short", short),
     ("first_line", first_line),
     ("truncate", truncate),
+    ("concat", concat),
     ("plural", plural),
     ("default", default),
     ("eq", eq),
@@ -24,6 +25,9 @@ pub(super) const ALL: [(&str, Compute); 11] = [
 
 /// What such a helper does.
 pub(super) type Compute = fn(&Arguments<'_, '_>) -> Result<Value, RenderError>;
+
+/// All that a service, or the escape for it, would begin a new line at.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// The first seven characters: enough of a commit's hash.
 fn short(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
@@ -41,27 +45,62 @@ fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     if arguments.flag("exact") {
         return Ok(text.split('\n').next().unwrap_or_default().into());
     }
-    let mut lines = text.split(['\n', '\r']).map(str::trim);
+    let mut lines = text.split(LINE_ENDS).map(str::trim);
     Ok(lines
         .find(|line| !line.is_empty())
         .unwrap_or_default()
         .into())
 }
 
-/// `truncate text n`: at most n characters, the last of them `…` when something was cut.
+/// `truncate text n`: at most n characters, the last of them `…` when something was cut. With
+/// `lines=8` at most so many lines as well, blank ones and HTML comments left out.
 fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let text = arguments.text(0)?;
+    let mut text = arguments.text(0)?;
     let most = arguments.get(1)?.as_u64();
     let most = match most {
         Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
         None if arguments.strict => return Err(wrong("truncate", "needs a number of characters")),
         None => return Ok(text.into()),
     };
-    if text.chars().nth(most).is_none() {
+    let lines = arguments.helper.hash_get("lines");
+    let mut is_cut = false;
+    if let Some(lines) = lines.and_then(|lines| usize::try_from(lines.value().as_u64()?).ok()) {
+        (text, is_cut) = first_lines(&without_comments(&text), lines);
+    }
+    if !is_cut && text.chars().nth(most).is_none() {
         return Ok(text.into());
     }
     let kept: String = text.chars().take(most.saturating_sub(1)).collect();
     Ok(format!("{}…", kept.trim_end()).into())
+}
+
+/// The first lines that are not blank, and whether there are others.
+fn first_lines(text: &str, most: usize) -> (String, bool) {
+    let lines = text.split(LINE_ENDS).map(str::trim_end);
+    let mut lines = lines.filter(|line| !line.is_empty());
+    let kept: Vec<&str> = lines.by_ref().take(most).collect();
+    (kept.join("\n"), lines.next().is_some())
+}
+
+/// Templates of issues explain themselves in comments that nobody is meant to read afterwards.
+fn without_comments(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        let Some((_, behind)) = comment.split_once("-->") else {
+            break;
+        };
+        kept.push_str(before);
+        rest = behind;
+    }
+    kept + rest
+}
+
+/// `concat a b …`: all of them, one after the other.
+fn concat(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let parts = 0..arguments.helper.params().len();
+    let parts: Result<String, RenderError> = parts.map(|at| arguments.text(at)).collect();
+    Ok(parts?.into())
 }
 
 /// `plural n one many`: the word that goes with the number; `many` is `one` with an s if left out.
