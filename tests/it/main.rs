@@ -5,6 +5,7 @@ mod corpus;
 
 mod cli;
 mod config;
+mod default_messages;
 mod hostile;
 mod ingest;
 mod journey;
