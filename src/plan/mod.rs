@@ -6,6 +6,7 @@ mod depth;
 mod escape;
 mod fit;
 mod helpers;
+mod inline;
 mod ladder;
 mod library;
 mod losses;
