@@ -10,6 +10,7 @@ mod depth;
 mod escape;
 mod fit;
 mod helpers;
+mod inline;
 mod ladder;
 mod library;
 mod losses;

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::escape::Format;
 use super::helpers;
+use super::inline::inline;
 use super::library::Source;
 use super::render::{Strict, render_with};
 use super::vet::{self, Fault, Inspected};
@@ -28,6 +29,8 @@ pub(super) struct Page {
     pub(super) source: Source,
     /// Its name in the registry.
     pub(super) key: String,
+    /// The same with its partials put in.
+    pub(super) whole_key: String,
     /// Why it cannot be rendered at all.
     pub(super) broken: Option<String>,
 }
@@ -144,6 +147,7 @@ impl Building {
                     label: source.label(),
                     fingerprint,
                     source: source.clone(),
+                    whole_key: self.whole(&key, broken.is_some()),
                     key,
                     broken,
                 };
@@ -152,6 +156,17 @@ impl Building {
         }
         let registry = self.registry;
         (Shelf { registry, layers }, problems)
+    }
+
+    /// Puts the partials into a page; gives the name under which the result is found.
+    fn whole(&mut self, key: &str, is_broken: bool) -> String {
+        let whole_key = format!("{key} with its partials");
+        let template = self.registry.get_template(key).filter(|_| !is_broken);
+        let whole = template.map(|template| inline(template, &self.registry, &self.texts));
+        if let Some(whole) = whole {
+            self.registry.register_template(&whole_key, whole);
+        }
+        whole_key
     }
 
     /// What is wrong with a template, and the fingerprint of it and all that it puts in.
