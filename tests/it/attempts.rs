@@ -90,10 +90,6 @@ fn fallback(trace: &Trace) -> &str {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::print_stdout,
-    reason = "how many were compared is worth knowing"
-)]
 async fn every_recorded_event_leaves_in_gogs_format_byte_for_byte() {
     let desk = Desk::new();
     let standin = desk.gogs().await;
@@ -133,7 +129,7 @@ async fn every_recorded_event_leaves_in_gogs_format_byte_for_byte() {
         count += 1;
     }
     assert!(count > 150, "{count}");
-    println!("{count} recorded events left byte for byte, as JSON and as form");
+    figure!("{count} recorded events left byte for byte, as JSON and as form");
     assert_eq!(standin.violations(), Vec::<String>::new());
 }
 

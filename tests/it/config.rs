@@ -60,7 +60,6 @@ fn secret_of(config: &Config) -> &str {
     config.sources["gogs"].secrets[0].expose_secret()
 }
 
-#[expect(clippy::print_stdout, reason = "the figure is part of the result")]
 #[test]
 fn each_mistake_is_drawn_at_its_place_with_what_to_do() {
     let mut paths: Vec<PathBuf> = std::fs::read_dir("tests/fixtures/config")
@@ -87,7 +86,7 @@ fn each_mistake_is_drawn_at_its_place_with_what_to_do() {
             differing.push(format!("{}\n{drawing}", path.display()));
         }
     }
-    println!("{} files of mistakes", paths.len());
+    figure!("{} files of mistakes", paths.len());
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
@@ -519,7 +518,6 @@ fn slips(line: &str) -> Vec<String> {
     ]
 }
 
-#[expect(clippy::print_stdout, reason = "the figure is part of the result")]
 #[test]
 fn no_value_of_the_file_that_looks_like_a_secret_is_ever_shown() {
     let lines: Vec<&str> = EVERY_KEY.lines().collect();
@@ -531,7 +529,7 @@ fn no_value_of_the_file_that_looks_like_a_secret_is_ever_shown() {
             tried += 1;
         }
     }
-    println!("{tried} files with a secret in the wrong place");
+    figure!("{tried} files with a secret in the wrong place");
 }
 
 #[test]

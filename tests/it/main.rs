@@ -1,8 +1,16 @@
 //! The integration tests: real sockets, the real binary, the real sled, recorded deliveries.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, unreachable_pub)]
 
-mod corpus;
+/// Prints a figure that a test measured, past the capture of the test harness.
+macro_rules! figure {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stderr(), $($words)*).unwrap();
+    }};
+}
+
 mod binary;
+mod corpus;
 mod relay;
 mod world;
 

@@ -10,6 +10,7 @@ use gogs_relay::plan::Templates;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// A running relay; a test must [`finish`](TestRelay::finish) it.
 pub struct TestRelay {
@@ -32,7 +33,11 @@ impl TestRelay {
         let listeners = Listeners { hooks, admin };
         let console = Box::new(std::io::sink());
         let relay = app::run(loaded.config, listeners, clock, shutdown.clone(), console);
-        TestRelay { hooks: address, shutdown, running: tokio::spawn(relay) }
+        TestRelay {
+            hooks: address,
+            shutdown,
+            running: TaskTracker::new().spawn(relay),
+        }
     }
 
     /// Stops it in an orderly way.
