@@ -1,6 +1,7 @@
 //! The composition root: builds every part from the configuration and runs them until told to stop.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,13 +86,7 @@ pub async fn run(
     ));
     let queue = relay.queue.clone();
     shared.ready(relay);
-    info!(
-        "ready: hooks at http://{}/hooks/…, own API at http://{}/; sources: {}; destinations: {}",
-        addresses.0,
-        addresses.1,
-        names(config.sources.keys()),
-        names(config.destinations.keys()),
-    );
+    introduce(&config, addresses);
 
     shutdown.cancelled().await;
     info!(
@@ -170,6 +165,18 @@ fn options(config: &Config) -> Options {
         backlog: config.limits.backlog,
         free_disk: config.limits.free_disk,
     }
+}
+
+/// Says where to post, what is looked after, and that the first 202 is possible.
+fn introduce(config: &Config, (hooks, own_api): (SocketAddr, SocketAddr)) {
+    for source in config.sources.keys() {
+        match config.listen.port() {
+            0 => info!("payload URL for Gogs: http://{hooks}/hooks/{source}"),
+            _ => info!("payload URL for Gogs: {}hooks/{source}", config.public_url),
+        }
+    }
+    info!("destinations: {}", names(config.destinations.keys()));
+    info!("ready: hooks at http://{hooks}/hooks/…, own API at http://{own_api}/");
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
