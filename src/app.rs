@@ -172,7 +172,10 @@ fn introduce(config: &Config, (hooks, own_api): (SocketAddr, SocketAddr)) {
     for source in config.sources.keys() {
         match config.listen.port() {
             0 => info!("payload URL for Gogs: http://{hooks}/hooks/{source}"),
-            _ => info!("payload URL for Gogs: {}hooks/{source}", config.public_url),
+            _ => {
+                let base = config.public_url.as_str().trim_end_matches('/');
+                info!("payload URL for Gogs: {base}/hooks/{source}");
+            }
         }
     }
     info!("destinations: {}", names(config.destinations.keys()));
