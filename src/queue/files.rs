@@ -6,12 +6,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Makes the folder, for the owner alone.
+/// Makes the folder, for the owner alone. A new folder's name is on stable storage when this
+/// returns, and so are the names of new folders above it.
 pub(super) fn make_private(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    let new = folder.ancestors().take_while(|above| !above.exists());
+    let holders: Vec<PathBuf> = new.filter_map(Path::parent).map(or_here).collect();
     let private = fs::create_dir_all(folder)
-        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)));
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| {
+            holders
+                .iter()
+                .try_for_each(|holder| File::open(holder)?.sync_all())
+        });
     private.with_context(|| format!("make the folder {}", folder.display()))
+}
+
+/// The parent of a bare name is the empty path, which means the current folder.
+fn or_here(path: &Path) -> PathBuf {
+    match path.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => path.to_owned(),
+    }
 }
 
 /// Removes what sled trips over after a crash during start.
