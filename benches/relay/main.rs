@@ -1,5 +1,6 @@
 //! The numbers: `cargo bench --bench relay` prints them as one table. Servers run in processes of
 //! their own, in turn, over several rounds; what counts is the ratio to the bare server.
+//! `BENCH_ONLY=render` prints the rows about rendering alone, within seconds.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::expect_used)]
 
@@ -38,6 +39,9 @@ fn say(address: SocketAddr) {
 }
 
 fn measure() {
+    if std::env::var("BENCH_ONLY").as_deref() == Ok("render") {
+        return render::measure();
+    }
     let rounds = number("BENCH_ROUNDS", 5);
     let requests = number("BENCH_REQUESTS", 20_000);
     println!("{}", machine());

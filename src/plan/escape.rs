@@ -107,6 +107,9 @@ impl Format {
     }
 
     fn label(self, text: &str) -> String {
+        if text.bytes().all(|byte| self.is_harmless(byte)) {
+            return text.to_owned();
+        }
         match self {
             Format::Slack => slack_plain(text),
             // Discord shows a link as bare source when its label looks like another URL.

@@ -1,6 +1,8 @@
 //! The helpers that templates may call. All take null and missing values as they come; only a
 //! strict render, for `check`, calls a missing one a mistake.
 
+use std::borrow::Cow;
+
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy, Output,
     PathAndJson, RenderContext, RenderError, RenderErrorReason, ScopedJson,
@@ -66,8 +68,8 @@ impl<'rc> Arguments<'_, 'rc> {
         Ok(value.value())
     }
 
-    pub(super) fn text(&self, at: usize) -> Result<String, RenderError> {
-        Ok(self.get(at)?.render())
+    pub(super) fn text(&self, at: usize) -> Result<Cow<'_, str>, RenderError> {
+        self.get(at).map(shown)
     }
 
     /// An argument that may be left out or be missing.
@@ -127,7 +129,7 @@ fn link(arguments: &Arguments<'_, '_>, format: Format) -> Result<String, RenderE
     let text = arguments.text(0)?;
     let mut url = arguments.text(1)?;
     for at in 2..arguments.helper.params().len() {
-        url.push_str(&arguments.text(at)?);
+        url.to_mut().push_str(&arguments.text(at)?);
     }
     let label = match (arguments.flag("code"), arguments.flag("raw")) {
         (true, _) => Label::Code,
@@ -175,6 +177,14 @@ fn write_json(value: &Value, format: Format, written: &mut String) {
             written.push('}');
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => written.push_str(&value.to_string()),
+    }
+}
+
+/// What `{{x}}` shows of a value, before it is escaped.
+pub(super) fn shown(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.render()),
     }
 }
 

@@ -7,7 +7,9 @@ use super::surrogates::mend_surrogates;
 /// The payload as an object: HTML entities in names undone, zero times null, the field names of
 /// old versions supplied under today's names. Missing fields stay missing.
 pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    let mut payload: Map<String, Value> = serde_json::from_slice(&mend_surrogates(body))?;
+    let mended = mend_surrogates(body);
+    let mut payload: Map<String, Value> =
+        serde_json::from_str(&String::from_utf8_lossy(&mended))?;
     payload.remove("secret");
     for (name, value) in &mut payload {
         tidy(name, value);

@@ -160,9 +160,13 @@ impl Templates {
             return Ok(view);
         }
         let view = Arc::new(view(event)?);
-        let mut kept = self.kept();
-        kept.truncate(VIEWS - 1);
-        kept.push_front(view.clone());
+        let oldest = {
+            let mut kept = self.kept();
+            kept.push_front(view.clone());
+            (kept.len() > VIEWS).then(|| kept.pop_back())
+        };
+        // Taking a payload apart is slow, so the others do not wait for it.
+        drop(oldest);
         Ok(view)
     }
 

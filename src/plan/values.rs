@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use handlebars::{JsonRender, JsonTruthy, PathAndJson, RenderError};
+use handlebars::{JsonTruthy, PathAndJson, RenderError};
 use serde_json::Value;
 
-use super::helpers::{Arguments, wrong};
+use super::helpers::{Arguments, shown, wrong};
 
 /// Helpers that give a value, which is then escaped like any other.
 pub(super) const ALL: [(&str, Compute); 12] = [
@@ -31,12 +31,9 @@ const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// The first seven characters: enough of a commit's hash.
 fn short(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    Ok(arguments
-        .text(0)?
-        .chars()
-        .take(7)
-        .collect::<String>()
-        .into())
+    let text = arguments.text(0)?;
+    let end = text.char_indices().nth(7).map_or(text.len(), |(at, _)| at);
+    Ok(text[..end].into())
 }
 
 /// The first line that is not blank, trimmed; with `exact=true` what stands before the first `\n`.
@@ -65,7 +62,8 @@ fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let lines = arguments.helper.hash_get("lines");
     let mut is_cut = false;
     if let Some(lines) = lines.and_then(|lines| usize::try_from(lines.value().as_u64()?).ok()) {
-        (text, is_cut) = first_lines(&without_comments(&text), lines);
+        let (kept, has_more) = first_lines(&without_comments(&text), lines);
+        (text, is_cut) = (kept.into(), has_more);
     }
     if !is_cut && text.chars().nth(most).is_none() {
         return Ok(text.into());
@@ -110,11 +108,11 @@ fn plural(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let one = arguments.text(1)?;
     let word = match arguments.optional(2) {
         _ if number.as_f64() == Some(1.0) => one,
-        Some(many) => many.render(),
-        None => format!("{one}s"),
+        Some(many) => shown(many),
+        None => one + "s",
     };
     Ok(match arguments.flag("count") {
-        true => format!("{} {word}", number.render()).into(),
+        true => format!("{} {word}", shown(number)).into(),
         false => word.into(),
     })
 }
@@ -165,7 +163,7 @@ fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
 fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let text = arguments.text(0)?;
     let format = arguments.text(1)?;
-    let zone = arguments.optional(2).map(JsonRender::render);
+    let zone = arguments.optional(2).map(shown);
     if text.is_empty() {
         return Ok(Value::Null);
     }
