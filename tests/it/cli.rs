@@ -18,7 +18,11 @@ struct Ran {
 
 fn run(folder: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
-    let Output { status, stdout, stderr } = command.current_dir(folder).args(args).output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.current_dir(folder).args(args).output().unwrap();
     Ran {
         code: status.code().unwrap(),
         out: String::from_utf8(stdout).unwrap(),
@@ -32,7 +36,10 @@ impl Ran {
     fn check(&self, code: i32, words: &str) -> &Ran {
         let Ran { out, err, .. } = self;
         assert_eq!(self.code, code, "{out}{err}");
-        assert!(out.contains(words) || err.contains(words), "{words:?} is not in:\n{out}{err}");
+        assert!(
+            out.contains(words) || err.contains(words),
+            "{words:?} is not in:\n{out}{err}"
+        );
         self
     }
 }
@@ -51,8 +58,13 @@ fn init_writes_a_configuration_that_check_likes_and_never_overwrites_one() {
     run(folder.path(), &["init"]).check(2, "`--force` writes over it");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
     run(folder.path(), &["init", "--force"]).check(0, "wrote relay.yaml");
-    assert_ne!(std::fs::read_to_string(&path).unwrap(), first, "each has a secret of its own");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_ne!(
+        std::fs::read_to_string(&path).unwrap(),
+        first,
+        "each has a secret of its own"
+    );
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "it holds a secret");
 }
 
@@ -66,9 +78,18 @@ fn wrong_usage_and_wrong_configuration_end_with_two_and_failures_with_one() {
     let folder = folder();
     run(folder.path(), &["fly"]).check(2, "unrecognized subcommand");
     run(folder.path(), &["init"]);
-    run(folder.path(), &["send", "--event", "earthquake"]).check(2, "there is no sample of \"earthquake\"");
-    run(folder.path(), &["send", "--url", "http://127.0.0.1:9/hooks/gogs"]).check(1, "no relay answers at");
-    run(folder.path(), &["deliveries", "list", "--admin", "127.0.0.1:9"]).check(1, "is it running?");
+    run(folder.path(), &["send", "--event", "earthquake"])
+        .check(2, "there is no sample of \"earthquake\"");
+    run(
+        folder.path(),
+        &["send", "--url", "http://127.0.0.1:9/hooks/gogs"],
+    )
+    .check(1, "no relay answers at");
+    run(
+        folder.path(),
+        &["deliveries", "list", "--admin", "127.0.0.1:9"],
+    )
+    .check(1, "is it running?");
     run(folder.path(), &["route", "nothing.json"]).check(1, "failed to read nothing.json");
     std::fs::write(folder.path().join("relay.yaml"), "destinatoins: {}\n").unwrap();
     run(folder.path(), &["check"]).check(2, "destinations");
@@ -85,12 +106,19 @@ fn route_and_render_need_no_running_relay() {
     let push = r#"{"ref":"refs/heads/main","before":"a","after":"b","commits":[],"repository":{"full_name":"orbit/lander","html_url":"https://git.invalid/orbit/lander"},"sender":{"username":"mira"}}"#;
     std::fs::write(folder.path().join("push.json"), push).unwrap();
     let routed = run(folder.path(), &["route", "push.json"]);
-    routed.check(0, "goes to: screen").check(0, "releases: passed over").check(0, "push on main in orbit/lander by mira");
+    routed
+        .check(0, "goes to: screen")
+        .check(0, "releases: passed over")
+        .check(0, "push on main in orbit/lander by mira");
     let rendered = run(folder.path(), &["render", "push.json", "--to", "chat"]);
     rendered.check(0, "mira");
     let body: Value = serde_json::from_str(&rendered.out).expect("the exact body is JSON");
-    assert!(body["text"].as_str().unwrap().contains("orbit/lander"), "{body}");
-    run(folder.path(), &["render", "push.json", "--to", "nobody"]).check(2, "there are chat, screen");
+    assert!(
+        body["text"].as_str().unwrap().contains("orbit/lander"),
+        "{body}"
+    );
+    run(folder.path(), &["render", "push.json", "--to", "nobody"])
+        .check(2, "there are chat, screen");
 }
 
 #[test]
@@ -102,7 +130,13 @@ fn completions_are_printed_for_a_shell() {
 fn the_demo_shows_every_event_at_every_service_and_what_was_retried() {
     let shown = run(folder().path(), &["demo"]);
     shown.check(0, "24 deliveries made, in order for each destination");
-    for words in ["answered 429", "answered 503", "closed the connection", "pushed 2 commits to main", "merged pull request"] {
+    for words in [
+        "answered 429",
+        "answered 503",
+        "closed the connection",
+        "pushed 2 commits to main",
+        "merged pull request",
+    ] {
         shown.check(0, words);
     }
 }
@@ -129,8 +163,15 @@ impl Running {
 
     /// A command to the running relay, whose address relay.yaml does not know.
     fn run(&self, args: &[&str]) -> Ran {
-        let (admin, hook) = (format!("http://{}", self.relay.admin), format!("http://{}/hooks/gogs", self.relay.hooks));
-        let more: &[&str] = if args[0] == "send" { &["--url", &hook] } else { &["--admin", &admin, "--token", "night-watch"] };
+        let (admin, hook) = (
+            format!("http://{}", self.relay.admin),
+            format!("http://{}/hooks/gogs", self.relay.hooks),
+        );
+        let more: &[&str] = if args[0] == "send" {
+            &["--url", &hook]
+        } else {
+            &["--admin", &admin, "--token", "night-watch"]
+        };
         run(self.folder.path(), &[args, more].concat())
     }
 }
@@ -143,29 +184,52 @@ async fn beside<T: Send + 'static>(commands: impl FnOnce() -> T + Send + 'static
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_found_explained_and_sent_again() {
     let clock = Clock::system();
-    let slack = StandIn::start(FakeSlack::default(), clock.clone()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), clock.clone())
+        .await
+        .unwrap();
     let url = slack.url();
     let running = Running::start(&slack);
     let running = beside(move || {
-        running.run(&["send", "--event", "release"]).check(0, r#"202 {"event":1,"destinations":["chat"]}"#);
+        running
+            .run(&["send", "--event", "release"])
+            .check(0, r#"202 {"event":1,"destinations":["chat"]}"#);
         running
     })
     .await;
     clock.timeout(PATIENCE, slack.wait_for(1)).await.unwrap();
     let running = beside(move || {
         // The record follows the answer within moments; until then the delivery is under way.
-        while !running.run(&["deliveries", "list"]).out.contains("delivered") {}
-        running.run(&["deliveries", "list", "--event", "push"]).check(0, "no deliveries");
-        running.run(&["deliveries", "list", "--state", "asleep"]).check(1, "is no state of a delivery");
+        while !running
+            .run(&["deliveries", "list"])
+            .out
+            .contains("delivered")
+        {}
+        running
+            .run(&["deliveries", "list", "--event", "push"])
+            .check(0, "no deliveries");
+        running
+            .run(&["deliveries", "list", "--state", "asleep"])
+            .check(1, "is no state of a delivery");
         let shown = running.run(&["deliveries", "show", "1:chat"]);
-        shown.check(0, "the body as sent").check(0, "default/slack/release");
+        shown
+            .check(0, "the body as sent")
+            .check(0, "default/slack/release");
         let json = running.run(&["deliveries", "show", "1:chat", "--json"]);
         let json: Value = serde_json::from_str(&json.out).unwrap();
-        assert_eq!((&json["state"], &json["attempts"][0]["status"]), (&"delivered".into(), &200.into()));
+        assert_eq!(
+            (&json["state"], &json["attempts"][0]["status"]),
+            (&"delivered".into(), &200.into())
+        );
         assert!(!json.to_string().contains(&url), "URLs are passwords");
-        running.run(&["deliveries", "redeliver", "1:chat"]).check(0, "on its way again");
-        running.run(&["deliveries", "redeliver", "7:chat"]).check(1, "7");
-        running.run(&["deliveries", "show", "nonsense"]).check(1, "<event>:<destination>");
+        running
+            .run(&["deliveries", "redeliver", "1:chat"])
+            .check(0, "on its way again");
+        running
+            .run(&["deliveries", "redeliver", "7:chat"])
+            .check(1, "7");
+        running
+            .run(&["deliveries", "show", "nonsense"])
+            .check(1, "<event>:<destination>");
         running
     })
     .await;
@@ -176,22 +240,45 @@ async fn deliveries_are_found_explained_and_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_is_held_resumed_emptied_and_tested() {
     let clock = Clock::system();
-    let slack = StandIn::start(FakeSlack::default(), clock.clone()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), clock.clone())
+        .await
+        .unwrap();
     let running = Running::start(&slack);
     let running = beside(move || {
-        running.run(&["destinations", "hold", "chat", "--reason", "moving house"]).check(0, "chat is held");
+        running
+            .run(&["destinations", "hold", "chat", "--reason", "moving house"])
+            .check(0, "chat is held");
         running.run(&["send"]).check(0, "202");
-        running.run(&["destinations", "list"]).check(0, "held").check(0, "moving house");
-        running.run(&["deliveries", "list", "--state", "held"]).check(0, "1:chat");
-        running.run(&["destinations", "discard", "chat"]).check(2, "--expect 1");
-        running.run(&["destinations", "discard", "chat", "--expect", "5"]).check(1, "1");
-        running.run(&["destinations", "discard", "chat", "--expect", "1"]).check(0, "cancelled 1");
-        running.run(&["deliveries", "list", "--state", "cancelled"]).check(0, "1:chat");
+        running
+            .run(&["destinations", "list"])
+            .check(0, "held")
+            .check(0, "moving house");
+        running
+            .run(&["deliveries", "list", "--state", "held"])
+            .check(0, "1:chat");
+        running
+            .run(&["destinations", "discard", "chat"])
+            .check(2, "--expect 1");
+        running
+            .run(&["destinations", "discard", "chat", "--expect", "5"])
+            .check(1, "1");
+        running
+            .run(&["destinations", "discard", "chat", "--expect", "1"])
+            .check(0, "cancelled 1");
+        running
+            .run(&["deliveries", "list", "--state", "cancelled"])
+            .check(0, "1:chat");
         running.run(&["send"]).check(0, "202");
         running.run(&["send"]).check(0, "202");
-        running.run(&["deliveries", "cancel", "2:chat"]).check(0, "cancelled");
-        running.run(&["destinations", "hold", "nobody"]).check(1, "nobody");
-        running.run(&["destinations", "resume", "chat"]).check(0, "goes on");
+        running
+            .run(&["deliveries", "cancel", "2:chat"])
+            .check(0, "cancelled");
+        running
+            .run(&["destinations", "hold", "nobody"])
+            .check(1, "nobody");
+        running
+            .run(&["destinations", "resume", "chat"])
+            .check(0, "goes on");
         running
     })
     .await;
@@ -199,8 +286,12 @@ async fn a_destination_is_held_resumed_emptied_and_tested() {
     assert_eq!(received.len(), 1, "only the third was left");
     slack.script([Script::status(404).body("no_service")]);
     beside(move || {
-        running.run(&["destinations", "test", "chat"]).check(1, "no_service");
-        running.run(&["destinations", "test", "chat"]).check(0, "delivered");
+        running
+            .run(&["destinations", "test", "chat"])
+            .check(1, "no_service");
+        running
+            .run(&["destinations", "test", "chat"])
+            .check(0, "delivered");
     })
     .await;
     assert_eq!(slack.violations(), Vec::<String>::new());
@@ -208,22 +299,58 @@ async fn a_destination_is_held_resumed_emptied_and_tested() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_api_lets_nobody_in_without_the_token_or_from_a_foreign_page() {
-    let slack = StandIn::start(FakeSlack::default(), Clock::system()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), Clock::system())
+        .await
+        .unwrap();
     let running = Running::start(&slack);
     beside(move || {
         let list = |headers: &[&str]| status(running.relay.admin, "GET /v1/destinations", headers);
         let token = "Authorization: Bearer night-watch";
         assert_eq!(list(&["Host: localhost", token]), 200);
         assert_eq!(list(&["Host: localhost"]), 401);
-        assert_eq!(list(&["Host: localhost", "Authorization: Bearer night-watcH"]), 401);
+        assert_eq!(
+            list(&["Host: localhost", "Authorization: Bearer night-watcH"]),
+            401
+        );
         assert_eq!(list(&["Host: relay.evil.example", token]), 421);
-        let hold = |headers: &[&str]| status(running.relay.admin, "POST /v1/destinations/chat/hold", headers);
+        let hold = |headers: &[&str]| {
+            status(
+                running.relay.admin,
+                "POST /v1/destinations/chat/hold",
+                headers,
+            )
+        };
         let json = "Content-Type: application/json";
         assert_eq!(hold(&["Host: localhost", token]), 415);
-        assert_eq!(hold(&["Host: localhost", token, json, "Origin: https://evil.example"]), 403);
-        assert_eq!(hold(&["Host: localhost", token, json, "Origin: http://localhost:8026"]), 200);
-        let probe = |path: &str| status(running.relay.admin, &format!("GET {path}"), &["Host: localhost"]);
-        assert_eq!((probe("/healthz"), probe("/readyz"), probe("/")), (200, 200, 401));
+        assert_eq!(
+            hold(&[
+                "Host: localhost",
+                token,
+                json,
+                "Origin: https://evil.example"
+            ]),
+            403
+        );
+        assert_eq!(
+            hold(&[
+                "Host: localhost",
+                token,
+                json,
+                "Origin: http://localhost:8026"
+            ]),
+            200
+        );
+        let probe = |path: &str| {
+            status(
+                running.relay.admin,
+                &format!("GET {path}"),
+                &["Host: localhost"],
+            )
+        };
+        assert_eq!(
+            (probe("/healthz"), probe("/readyz"), probe("/")),
+            (200, 200, 401)
+        );
     })
     .await;
 }
@@ -233,7 +360,9 @@ fn status(address: std::net::SocketAddr, request: &str, headers: &[&str]) -> u16
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     let headers = headers.join("\r\n");
-    let request = format!("{request} HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{request} HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

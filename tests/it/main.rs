@@ -1,8 +1,8 @@
 //! The integration tests: real sockets, the real binary, the real sled, recorded deliveries.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, unreachable_pub)]
 
-mod corpus;
 mod binary;
+mod corpus;
 mod relay;
 mod world;
 
