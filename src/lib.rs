@@ -30,6 +30,7 @@
 //! - Memory is bounded by configuration, never by backlog, body size, connections or destinations'
 //!   troubles.
 
+mod buffer;
 pub mod clock;
 pub mod delivery;
 pub mod destination;

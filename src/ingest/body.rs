@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 
 use super::budget::{Patience, Reservation};
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::config::Limits;
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, TimedOut};
@@ -44,6 +45,24 @@ impl Budget {
             lent: None,
         }
     }
+}
+
+/// A body with its share of the budget, given back with the last that has the body: the sender
+/// may be gone long before.
+pub(super) fn paid(body: Bytes, share: Reservation) -> Bytes {
+    struct Paid {
+        body: Bytes,
+        _share: Reservation,
+    }
+    impl AsRef<[u8]> for Paid {
+        fn as_ref(&self) -> &[u8] {
+            &self.body
+        }
+    }
+    Bytes::from_owner(Paid {
+        body,
+        _share: share,
+    })
 }
 
 /// What one request has of the budget; given back when dropped.

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, Means, Unreadable};
-use super::budget::{Budget, Patience};
+use super::budget::{self, Budget, Patience};
 use super::decode;
 use super::form;
 use super::payload::{self, NotAnEvent};
@@ -139,10 +139,11 @@ impl Ingest {
             verified.map_err(|mismatch| wrong_kind(&unverified).unwrap_or(mismatch.into()))?;
         drop(unverified);
 
-        let (event, facts) = decode::decode(verified, &head.headers, self.clock.now())?;
+        let (mut event, facts) = decode::decode(verified, &head.headers, self.clock.now())?;
         if &*event.name == PING {
             return Ok(answer::pong());
         }
+        event.body = budget::paid(event.body, means.room);
         let deliveries = current.router.route(&event, &facts);
         let planned = Planned {
             event,

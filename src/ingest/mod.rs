@@ -9,7 +9,6 @@ mod answer;
 mod body;
 mod body_secret;
 mod budget;
-mod buffer;
 mod hooks;
 mod members;
 

@@ -59,10 +59,14 @@ impl Built {
             .iter()
             .map(|request| request.entry.clone())
             .collect();
-        let mut packed = Packed::pack(&page::encode(&entries));
-        while packed.bytes.len() > PAGE && entries.len() > 1 {
+        let mut packed = page::pack(&entries);
+        while packed.len() > PAGE && entries.len() > 1 {
             entries.truncate(entries.len() / 2);
-            packed = Packed::pack(&page::encode(&entries));
+            packed = page::pack(&entries);
+        }
+        // A large event is not kept, and never held twice.
+        if matches!(packed, Packed::Whole { .. }) {
+            entries = entries.into_iter().map(Entry::on_its_own).collect();
         }
         if entries.len() < requests.len() {
             let mut back = requests.split_off(entries.len());
@@ -77,10 +81,7 @@ impl Built {
         let built = Built {
             head,
             packed,
-            page: Arc::new(Page::new(
-                first,
-                entries.into_iter().map(Entry::on_its_own).collect(),
-            )),
+            page: Arc::new(Page::new(first, entries)),
             chunks_are_written: false,
             replies: requests.into_iter().map(|request| request.reply).collect(),
         };

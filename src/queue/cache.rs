@@ -1,12 +1,17 @@
 //! The pages read last, shared by all lanes, so that many lanes reading along cost one read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use crate::queue::page::Page;
+use bytes::Bytes;
+
+use crate::queue::page::{Entry, Page};
 
 /// In bytes, roughly.
 const ROOM: usize = 16 << 20;
+/// A page over this is not kept, or a few would push out all others: it is here as long as
+/// somebody has its event.
+const LARGE: usize = 1 << 20;
 
 /// Decoded pages by first sequence; the one unused longest goes first.
 #[derive(Debug, Default)]
@@ -15,11 +20,15 @@ pub(super) struct Cache {
     by_use: BTreeMap<u64, u64>,
     uses: u64,
     weight: usize,
+    lent: BTreeMap<u64, Lent>,
 }
 
 impl Cache {
     /// The page that holds this sequence, if it is here.
     pub(super) fn get(&mut self, sequence: u64) -> Option<Arc<Page>> {
+        if let Some(lent) = self.lent.get(&sequence) {
+            return lent.page(sequence);
+        }
         let (first, (used, page)) = self.pages.range_mut(..=sequence).next_back()?;
         if !page.range().contains(&sequence) {
             return None;
@@ -31,22 +40,27 @@ impl Cache {
         Some(page.clone())
     }
 
-    /// The page put last stays, however large it is: somebody is about to read it.
-    pub(super) fn put(&mut self, page: Arc<Page>) {
+    /// Gives the page back, in the form in which it is shared.
+    pub(super) fn put(&mut self, page: Arc<Page>) -> Arc<Page> {
         self.remove(page.first);
+        if page.weight > LARGE {
+            return self.lend(page);
+        }
         self.uses += 1;
         self.weight += page.weight;
         self.by_use.insert(self.uses, page.first);
-        self.pages.insert(page.first, (self.uses, page));
-        while self.weight > ROOM && self.pages.len() > 1 {
+        self.pages.insert(page.first, (self.uses, page.clone()));
+        while self.weight > ROOM {
             let Some((_, oldest)) = self.by_use.first_key_value() else {
                 break;
             };
             self.remove(*oldest);
         }
+        page
     }
 
     pub(super) fn remove(&mut self, first: u64) {
+        self.lent.remove(&first);
         if let Some((used, page)) = self.pages.remove(&first) {
             self.by_use.remove(&used);
             self.weight -= page.weight;
@@ -55,5 +69,47 @@ impl Cache {
 
     pub(super) fn clear(&mut self) {
         *self = Cache::default();
+    }
+
+    fn lend(&mut self, page: Arc<Page>) -> Arc<Page> {
+        self.lent.retain(|_, lent| lent.body.strong_count() > 0);
+        let [entry] = &page.entries[..] else {
+            // Pages are cut long before they weigh so much, unless one event does.
+            return page;
+        };
+        let mut entry = entry.clone();
+        let body = Arc::new(std::mem::take(&mut entry.event.body));
+        let lent = Lent {
+            entry,
+            body: Arc::downgrade(&body),
+        };
+        let shared = lent.page(page.first).unwrap_or(page);
+        self.lent.insert(shared.first, lent);
+        shared
+    }
+}
+
+/// A large event that others have.
+#[derive(Debug)]
+struct Lent {
+    /// Without its body.
+    entry: Entry,
+    body: Weak<Bytes>,
+}
+
+impl Lent {
+    fn page(&self, first: u64) -> Option<Arc<Page>> {
+        let mut entry = self.entry.clone();
+        entry.event.body = Bytes::from_owner(Body(self.body.upgrade()?));
+        Some(Arc::new(Page::new(first, vec![entry])))
+    }
+}
+
+/// What keeps a lent body in memory.
+struct Body(Arc<Bytes>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }

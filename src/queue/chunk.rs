@@ -1,17 +1,19 @@
 //! Chunks: what is too large for one value, compressed and cut. Each chunk says of itself what it
 //! belongs to, so that a damaged file can be put together again without its tree. Pure.
 
+use bytes::Bytes;
+
 use crate::queue::key::LaneId;
+use crate::queue::large::{Large, Unpacking};
 
 /// No value in the tree is larger, in bytes.
 pub(super) const MAX_VALUE: usize = 4000;
 const MAGIC: [u8; 4] = *b"GRq\n";
-const VERSION: u8 = 1;
 const HEADER: usize = 36;
 /// So many compressed bytes fit one chunk.
 pub(super) const ROOM: usize = MAX_VALUE - HEADER;
 /// lz4 cannot make more of one byte than this.
-const MAX_RATIO: usize = 255;
+pub(super) const MAX_RATIO: usize = 255;
 
 /// Stored bytes that are not what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,77 +31,136 @@ pub(super) enum Kind {
     Sent,
 }
 
-/// Compressed bytes, and how many they were.
+/// What is to be cut into chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Packed {
-    pub(super) bytes: Vec<u8>,
-    pub(super) raw: u32,
+pub(super) enum Packed {
+    /// Compressed as a whole.
+    Whole { bytes: Vec<u8>, raw: u32 },
+    /// Compressed as it is cut.
+    Blocks(Large),
 }
 
 impl Packed {
     pub(super) fn pack(raw: &[u8]) -> Packed {
-        Packed {
+        Packed::Whole {
             bytes: lz4_flex::block::compress(raw),
             raw: raw.len() as u32,
         }
     }
 
-    pub(super) fn unpack(&self) -> Result<Vec<u8>, Damaged> {
-        let raw = self.raw as usize;
-        if raw > self.bytes.len().saturating_mul(MAX_RATIO) {
-            return Err(Damaged);
+    /// Its compressed length, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Packed::Whole { bytes, .. } => bytes.len(),
+            Packed::Blocks(large) => large.packed as usize,
         }
-        let unpacked = lz4_flex::block::decompress(&self.bytes, raw).map_err(|_| Damaged)?;
-        (unpacked.len() == raw).then_some(unpacked).ok_or(Damaged)
     }
 
     /// How many chunks this makes.
     pub(super) fn chunks(&self) -> u32 {
-        count(self.bytes.len())
+        count(self.len())
     }
 
     /// The values to be stored, in order.
-    pub(super) fn split(&self, of: Of) -> impl Iterator<Item = (u32, Vec<u8>)> {
-        (0..).zip(self.bytes.chunks(ROOM)).map(move |(n, data)| {
+    pub(super) fn split(&self, of: Of) -> Box<dyn Iterator<Item = (u32, Vec<u8>)> + '_> {
+        let (form, raw) = match self {
+            Packed::Whole { raw, .. } => (Form::Whole, *raw),
+            Packed::Blocks(large) => (Form::Blocks, large.raw),
+        };
+        let packed = self.len() as u32;
+        let value = move |n: u32, data: &[u8]| {
             let header = Header {
+                form,
                 of,
                 n,
-                packed: self.bytes.len() as u32,
-                raw: self.raw,
+                packed,
+                raw,
             };
             (n, header.write(data))
-        })
+        };
+        match self {
+            Packed::Whole { bytes, .. } => {
+                let pieces = (0..).zip(bytes.chunks(ROOM));
+                Box::new(pieces.map(move |(n, data)| value(n, data)))
+            }
+            Packed::Blocks(large) => {
+                let pieces = (0..).zip(large.pieces());
+                Box::new(pieces.map(move |(n, data)| value(n, &data)))
+            }
+        }
+    }
+}
+
+/// Puts together and unpacks what was cut; `chunk(n)` gives the stored value.
+pub(super) fn join<V: AsRef<[u8]>, E: From<Damaged>>(
+    of: Of,
+    mut chunk: impl FnMut(u32) -> Result<Option<V>, E>,
+) -> Result<Option<Bytes>, E> {
+    let Some(value) = chunk(0)? else {
+        return Ok(None);
+    };
+    let (first, data) = Header::read(value.as_ref())?;
+    first.must_be(of, 0, &first)?;
+    let mut pieces = Pieces::new(&first)?;
+    pieces.take(data)?;
+    for n in 1..count(first.packed as usize) {
+        let value = chunk(n)?.ok_or(Damaged)?;
+        let (own, data) = Header::read(value.as_ref())?;
+        own.must_be(of, n, &first)?;
+        pieces.take(data)?;
+    }
+    Ok(Some(pieces.unpack(&first)?))
+}
+
+/// What is being put together.
+enum Pieces {
+    Whole(Vec<u8>),
+    Blocks(Unpacking),
+}
+
+impl Pieces {
+    fn new(first: &Header) -> Result<Pieces, Damaged> {
+        match first.form {
+            Form::Whole => Ok(Pieces::Whole(Vec::new())),
+            Form::Blocks => {
+                let unpacking = Unpacking::new(first.packed as usize, first.raw as usize);
+                unpacking.map(Pieces::Blocks)
+            }
+        }
     }
 
-    /// Puts together what `split` made; `chunk(n)` gives the stored value.
-    pub(super) fn join<E: From<Damaged>>(
-        of: Of,
-        mut chunk: impl FnMut(u32) -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<Option<Packed>, E> {
-        let Some(first) = chunk(0)? else {
-            return Ok(None);
-        };
-        let (header, data) = Header::read(&first)?;
-        let total = header.packed as usize;
-        let mut bytes = data.to_vec();
-        for n in 0..count(total) {
-            if n == 0 {
-                header.must_be(of, 0, &header)?;
-                continue;
-            }
-            let value = chunk(n)?.ok_or(Damaged)?;
-            let (own, data) = Header::read(&value)?;
-            own.must_be(of, n, &header)?;
-            bytes.extend_from_slice(data);
+    fn take(&mut self, data: &[u8]) -> Result<(), Damaged> {
+        match self {
+            Pieces::Whole(bytes) => bytes.extend_from_slice(data),
+            Pieces::Blocks(unpacking) => unpacking.take(data)?,
         }
-        if bytes.len() != total {
-            return Err(Damaged.into());
-        }
-        Ok(Some(Packed {
-            bytes,
-            raw: header.raw,
-        }))
+        Ok(())
     }
+
+    fn unpack(self, first: &Header) -> Result<Bytes, Damaged> {
+        match self {
+            Pieces::Whole(bytes) if bytes.len() == first.packed as usize => {
+                unpack(&bytes, first.raw as usize).map(Bytes::from)
+            }
+            Pieces::Whole(_) => Err(Damaged),
+            Pieces::Blocks(unpacking) => unpacking.finish(),
+        }
+    }
+}
+
+fn unpack(packed: &[u8], raw: usize) -> Result<Vec<u8>, Damaged> {
+    if raw > packed.len().saturating_mul(MAX_RATIO) {
+        return Err(Damaged);
+    }
+    let unpacked = lz4_flex::block::decompress(packed, raw).map_err(|_| Damaged)?;
+    (unpacked.len() == raw).then_some(unpacked).ok_or(Damaged)
+}
+
+/// How what is in the chunks is compressed; the version of a chunk says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Whole = 1,
+    Blocks = 2,
 }
 
 /// What the chunks of one thing have in common.
@@ -125,6 +186,7 @@ pub(super) fn count_from(chunk: &[u8]) -> Result<u32, Damaged> {
 /// integers little-endian; the CRC covers all else and the data.
 #[derive(Clone, Copy, Debug)]
 struct Header {
+    form: Form,
     of: Of,
     n: u32,
     packed: u32,
@@ -135,7 +197,7 @@ impl Header {
     fn write(&self, data: &[u8]) -> Vec<u8> {
         let mut value = Vec::with_capacity(HEADER + data.len());
         value.extend_from_slice(&MAGIC);
-        value.push(VERSION);
+        value.push(self.form as u8);
         value.push(match self.of.kind {
             Kind::Page => 1,
             Kind::Copy => 2,
@@ -159,12 +221,16 @@ impl Header {
         let four = |at: usize| fields[at..at + 4].try_into().map(u32::from_le_bytes);
         let length = u16::from_le_bytes([fields[6], fields[7]]) as usize;
         let good = fields[..4] == MAGIC
-            && fields[4] == VERSION
             && length == data.len()
             && crc == checksum(fields, data).to_le_bytes();
         if !good {
             return Err(Damaged);
         }
+        let form = match fields[4] {
+            1 => Form::Whole,
+            2 => Form::Blocks,
+            _ => return Err(Damaged),
+        };
         let kind = match fields[5] {
             1 => Kind::Page,
             2 => Kind::Copy,
@@ -178,6 +244,7 @@ impl Header {
             lane: four(16).map_err(|_| Damaged)?,
         };
         let header = Header {
+            form,
             of,
             n: four(20).map_err(|_| Damaged)?,
             packed: four(24).map_err(|_| Damaged)?,
@@ -187,9 +254,10 @@ impl Header {
     }
 
     fn must_be(&self, of: Of, n: u32, first: &Header) -> Result<(), Damaged> {
-        let same =
-            self.of == of && self.n == n && self.packed == first.packed && self.raw == first.raw;
-        same.then_some(()).ok_or(Damaged)
+        let same = (self.form, self.packed, self.raw) == (first.form, first.packed, first.raw);
+        (same && self.of == of && self.n == n)
+            .then_some(())
+            .ok_or(Damaged)
     }
 }
 
@@ -212,25 +280,38 @@ mod tests {
         lane: 0,
     };
 
-    fn join(chunks: &[Vec<u8>]) -> Result<Option<Packed>, Damaged> {
-        Packed::join(OF, |n| Ok(chunks.get(n as usize).cloned()))
+    fn joined(chunks: &[Vec<u8>]) -> Result<Option<Bytes>, Damaged> {
+        join(OF, |n| Ok(chunks.get(n as usize)))
+    }
+
+    fn values(packed: &Packed) -> Vec<Vec<u8>> {
+        packed.split(OF).map(|(_, chunk)| chunk).collect()
     }
 
     fn split(raw: &[u8]) -> Vec<Vec<u8>> {
-        Packed::pack(raw)
-            .split(OF)
-            .map(|(_, chunk)| chunk)
-            .collect()
+        values(&Packed::pack(raw))
+    }
+
+    fn noise(bytes: u64) -> Vec<u8> {
+        let words = (0..bytes.div_ceil(8)).map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()));
+        words.flat_map(u64::to_le_bytes).collect()
     }
 
     proptest! {
         #[test]
-        fn what_was_cut_comes_back_whole(raw in prop::collection::vec(any::<u8>(), 0..20_000)) {
-            let chunks = split(&raw);
-            prop_assert!(chunks.iter().all(|chunk| chunk.len() <= MAX_VALUE));
-            let joined = join(&chunks).unwrap().unwrap();
-            prop_assert_eq!(joined.chunks() as usize, chunks.len());
-            prop_assert_eq!(joined.unpack().unwrap(), raw);
+        fn what_was_cut_comes_back_whole(
+            raw in prop::collection::vec(any::<u8>(), 0..20_000),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (one, two) = raw.split_at(cut.index(raw.len() + 1));
+            let parts = [one, two].map(Bytes::copy_from_slice);
+            for packed in [Packed::pack(&raw), Packed::Blocks(Large::new(parts))] {
+                let chunks = values(&packed);
+                prop_assert!(chunks.iter().all(|chunk| chunk.len() <= MAX_VALUE));
+                prop_assert_eq!(packed.chunks() as usize, chunks.len());
+                let whole = joined(&chunks).unwrap().unwrap_or_default();
+                prop_assert_eq!(&whole[..], &raw[..]);
+            }
         }
 
         #[test]
@@ -243,7 +324,7 @@ mod tests {
             let which = at.index(chunks.len());
             let byte = at.index(chunks[which].len());
             chunks[which][byte] ^= 1 << bit;
-            prop_assert_eq!(join(&chunks), Err(Damaged));
+            prop_assert_eq!(joined(&chunks), Err(Damaged));
         }
 
         #[test]
@@ -251,22 +332,35 @@ mod tests {
             value in prop::collection::vec(any::<u8>(), 0..200),
             raw in any::<u32>(),
         ) {
-            prop_assert!(join(std::slice::from_ref(&value)).is_err());
-            let packed = Packed { bytes: value, raw };
-            if let Ok(unpacked) = packed.unpack() {
+            prop_assert!(joined(std::slice::from_ref(&value)).is_err());
+            if let Ok(unpacked) = unpack(&value, raw as usize) {
                 prop_assert_eq!(unpacked.len(), raw as usize);
+            }
+            let mut unpacking = Unpacking::new(value.len(), raw as usize % 60_000);
+            if let Ok(unpacking) = &mut unpacking {
+                drop(unpacking.take(&value));
             }
         }
     }
 
     #[test]
+    fn blocks_come_back_whole_however_many_they_are() {
+        let mut raw = noise(700_000);
+        raw.extend(vec![7; 600_000]);
+        let raw = Bytes::from(raw);
+        let packed = Packed::Blocks(Large::new([raw.slice(..100), raw.slice(100..)]));
+        let mut chunks = values(&packed);
+        assert_eq!(chunks.len(), packed.chunks() as usize);
+        assert_eq!(joined(&chunks), Ok(Some(raw)));
+        chunks.swap(3, 4);
+        assert_eq!(joined(&chunks), Err(Damaged));
+    }
+
+    #[test]
     fn a_missing_chunk_is_damage_and_no_chunk_is_nothing() {
-        let noise: Vec<u8> = (0..2_500u64)
-            .flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes())
-            .collect();
-        let chunks = split(&noise);
+        let chunks = split(&noise(20_000));
         assert!(chunks.len() > 1);
-        assert_eq!(join(&chunks[..chunks.len() - 1]), Err(Damaged));
-        assert_eq!(join(&[]), Ok(None));
+        assert_eq!(joined(&chunks[..chunks.len() - 1]), Err(Damaged));
+        assert_eq!(joined(&[]), Ok(None));
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Engine {
     pub(super) disk: Disk,
     pub(super) store: Store,
     pub(super) cache: Mutex<Cache>,
+    /// Held while a large page is read.
+    pub(super) large_reads: Mutex<()>,
     shared: Mutex<Shared>,
     /// The writer has something to do.
     pub(super) work: Condvar,
@@ -94,6 +96,7 @@ impl Engine {
             clock,
             store,
             cache: Mutex::default(),
+            large_reads: Mutex::default(),
             shared: Mutex::new(shared),
             work: Condvar::new(),
             written: watch::Sender::new(0),

@@ -12,10 +12,11 @@ use crate::clock::Timestamp;
 use crate::delivery::{Reason, State, Trace};
 use crate::event::{Event, Facts};
 use crate::queue::Held;
-use crate::queue::chunk::{Kind, MAX_VALUE, Of, Packed};
+use crate::queue::chunk::{self, Damaged, Kind, MAX_VALUE, Of, Packed};
 use crate::queue::codes;
 use crate::queue::head::{Hashes, Head};
 use crate::queue::lane_value::{LaneValue, StoredHead};
+use crate::queue::large::Large;
 use crate::queue::page::{self, Entry, Planned};
 use crate::queue::record::{About, Failing, ParkedNote, Record};
 use crate::queue::trail::Trail;
@@ -211,9 +212,27 @@ fn pages_and_chunks_of_the_first_version_decode() {
     let packed = Packed::pack(&page::encode(&entries()));
     let (_, chunk) = packed.split(of).next().unwrap();
     let stored = fixture("page-chunk-1", &chunk);
-    let joined = Packed::join::<super::chunk::Damaged>(of, |_| Ok(Some(stored.clone())));
-    let raw = joined.unwrap().unwrap().unpack().unwrap();
-    same_entries(&page::decode(77, raw).unwrap().entries, &entries());
+    let raw = chunk::join::<_, Damaged>(of, |_| Ok(Some(&stored)));
+    same_entries(
+        &page::decode(77, &raw.unwrap().unwrap()).unwrap().entries,
+        &entries(),
+    );
+}
+
+#[test]
+fn chunks_of_blocks_decode() {
+    let of = Of {
+        kind: Kind::Copy,
+        sequence: 77,
+        lane: 0,
+    };
+    let raw = Bytes::from(page::encode(&entries()));
+    let large = Large::new([raw.slice(..10), raw.slice(10..)]);
+    let packed = Packed::Blocks(large);
+    let (_, chunk) = packed.split(of).next().unwrap();
+    let stored = fixture("block-chunk-2", &chunk);
+    let joined = chunk::join::<_, Damaged>(of, |_| Ok(Some(&stored)));
+    assert_eq!(joined, Ok(Some(raw)));
 }
 
 #[test]
@@ -258,7 +277,7 @@ proptest! {
             head.lanes().take(1000).for_each(drop);
             drop(head.encode());
         }
-        drop(page::decode(1, bytes));
+        drop(page::decode(1, &bytes.into()));
     }
 
     #[test]
@@ -266,9 +285,9 @@ proptest! {
         let mut raw = page::encode(&entries());
         let place = at.index(raw.len());
         raw[place] = with;
-        drop(page::decode(1, raw.clone()));
+        drop(page::decode(1, &raw.clone().into()));
         raw.truncate(place);
-        prop_assert!(page::decode(1, raw).is_err());
+        prop_assert!(page::decode(1, &raw.into()).is_err());
     }
 
     #[test]

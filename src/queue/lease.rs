@@ -7,7 +7,7 @@ use tracing::error;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::key::{self, LaneId};
 use crate::queue::lane::Leased;
-use crate::queue::page::Entry;
+use crate::queue::page::{Entry, Page};
 use crate::queue::pick::Pick;
 use crate::queue::store::Fault;
 use crate::queue::token::{Place, Taken};
@@ -37,6 +37,8 @@ enum PastHead {
 impl Engine {
     pub(super) async fn next(self: &Arc<Engine>, destination: &str) -> Result<Next, QueueError> {
         let mut read: Option<(u64, Entry)> = None;
+        // A large page is in the cache only as long as somebody has it.
+        let mut _page = None;
         loop {
             let (lane, step) = self.step(destination, read.as_ref())?;
             match step {
@@ -49,7 +51,7 @@ impl Engine {
                         Err(fault) => self.bury_if_damaged(lane, event, &fault)?,
                     }
                 }
-                Step::Forward(from) => self.forward(lane, from).await?,
+                Step::Forward(from) => _page = self.forward(lane, from).await?,
             }
         }
     }
@@ -58,13 +60,14 @@ impl Engine {
         self: &Arc<Engine>,
         destination: &str,
     ) -> Result<Option<Box<Lease>>, QueueError> {
+        let mut _page = None;
         loop {
             let (lane, from) = match self.look_past_head(destination)? {
                 PastHead::Nothing => return Ok(None),
                 PastHead::Lease(lease) => return Ok(Some(lease)),
                 PastHead::Forward(lane, from) => (lane, from),
             };
-            self.forward(lane, from).await?;
+            _page = self.forward(lane, from).await?;
         }
     }
 
@@ -164,11 +167,15 @@ impl Engine {
     }
 
     /// Brings the next page with something for the lane to hand.
-    async fn forward(self: &Arc<Engine>, lane: LaneId, from: u64) -> Result<(), QueueError> {
+    async fn forward(
+        self: &Arc<Engine>,
+        lane: LaneId,
+        from: u64,
+    ) -> Result<Option<Arc<Page>>, QueueError> {
         let found = self.blocking(move |engine| {
             let head = engine.head_with(lane, from)?;
             if let Some(head) = &head {
-                let loaded = engine.load(head).map(drop);
+                let loaded = engine.load(head);
                 let events = (from.max(head.first)..head.range().end)
                     .filter(|event| head.goes_to(*event, lane))
                     .collect::<Vec<u64>>();
@@ -177,17 +184,17 @@ impl Engine {
             Ok(None)
         });
         match found.await? {
-            Ok(Some((first, _, Ok(())))) => {
+            Ok(Some((first, _, Ok(page)))) => {
                 let mut shared = self.shared();
                 let lane = shared.lane(lane);
                 lane.read = lane.read.max(first);
-                Ok(())
+                Ok(Some(page))
             }
             Ok(Some((_, events, Err(fault)))) => {
                 for event in events {
                     self.bury_if_damaged(lane, event, &fault)?;
                 }
-                Ok(())
+                Ok(None)
             }
             Ok(None) => {
                 // The counts said otherwise: what was there is lost to damage.
@@ -198,7 +205,7 @@ impl Engine {
                     "the log has gaps; deliveries are missing");
                 lane.unread = 0;
                 lane.read = end;
-                Ok(())
+                Ok(None)
             }
             Err(_) => Err(QueueError::Unavailable),
         }

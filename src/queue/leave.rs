@@ -146,7 +146,7 @@ pub(super) fn keep_sent(
     record: &mut Record,
 ) -> impl Iterator<Item = (Key, Option<Vec<u8>>)> + use<> {
     let packed = record.trail.sent.take().map(|sent| Packed::pack(&sent));
-    let packed = packed.filter(|packed| packed.bytes.len() <= SENT);
+    let packed = packed.filter(|packed| packed.len() <= SENT);
     let before = record.sent;
     let of = Of {
         kind: Kind::Sent,

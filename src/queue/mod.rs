@@ -20,6 +20,7 @@ mod head;
 mod key;
 mod lane;
 mod lane_value;
+mod large;
 mod lease;
 mod leave;
 mod listing;

@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, Facts};
-use crate::queue::chunk::Damaged;
+use crate::queue::chunk::{Damaged, Packed};
 use crate::queue::key::LaneId;
+use crate::queue::large::Large;
 
 const VERSION: u8 = 1;
 const PREFIX: usize = 5;
+/// A body of so many bytes is compressed as it is cut.
+const LARGE: usize = 256 << 10;
 
 /// One destination of an event's plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +79,30 @@ impl Page {
     }
 }
 
+/// What is stored of a page; of a large event it holds no copy.
+pub(super) fn pack(entries: &[Entry]) -> Packed {
+    match entries {
+        [entry] if entry.event.body.len() >= LARGE => {
+            let table = encode_table(entries, 0).into();
+            Packed::Blocks(Large::new([table, entry.event.body.clone()]))
+        }
+        _ => Packed::pack(&encode(entries)),
+    }
+}
+
 /// The bytes that are compressed and stored:
 /// `version 1 | length of the table 4 | table | bodies, one after the other`.
 pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+    let bodies: usize = entries.iter().map(|entry| entry.event.body.len()).sum();
+    let mut raw = encode_table(entries, bodies);
+    for entry in entries {
+        raw.extend_from_slice(&entry.event.body);
+    }
+    raw
+}
+
+/// All before the bodies, with room for so many bytes of them.
+fn encode_table(entries: &[Entry], bodies: usize) -> Vec<u8> {
     let mut plans: Vec<&Arc<[Planned]>> = Vec::new();
     let events = entries.iter().map(|entry| {
         let plan = plans.iter().position(|plan| *plan == &entry.plan);
@@ -96,7 +120,6 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
         plans: plans.collect(),
         events,
     };
-    let bodies: usize = entries.iter().map(|entry| entry.event.body.len()).sum();
     let mut raw = Vec::with_capacity(PREFIX + bodies + 200 * entries.len());
     raw.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
     // Writing plain data to memory cannot fail.
@@ -105,14 +128,11 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
         let length = (raw.len() - PREFIX) as u32;
         raw[1..PREFIX].copy_from_slice(&length.to_le_bytes());
     }
-    for entry in entries {
-        raw.extend_from_slice(&entry.event.body);
-    }
     raw
 }
 
 /// Reads what [`encode`] made.
-pub(super) fn decode(first: u64, raw: Vec<u8>) -> Result<Page, Damaged> {
+pub(super) fn decode(first: u64, raw: &Bytes) -> Result<Page, Damaged> {
     let (prefix, rest) = raw.split_at_checked(PREFIX).ok_or(Damaged)?;
     if prefix[0] != VERSION {
         return Err(Damaged);
@@ -135,8 +155,12 @@ pub(super) fn decode(first: u64, raw: Vec<u8>) -> Result<Page, Damaged> {
     let mut entries = Vec::with_capacity(places.len());
     for (place, event) in places.into_iter().zip(&table.events) {
         let plan = plans.get(event.plan as usize).ok_or(Damaged)?.clone();
-        // A copy, so that a lease of one event does not keep the memory of all.
-        let body = Bytes::copy_from_slice(&raw[place]);
+        let body = if table.events.len() == 1 {
+            raw.slice(place)
+        } else {
+            // A copy, so that a lease of one event does not keep the memory of all.
+            Bytes::copy_from_slice(&raw[place])
+        };
         entries.push(event.read(plan, body, &mut names));
     }
     Ok(Page::new(first, entries))

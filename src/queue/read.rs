@@ -1,9 +1,11 @@
 //! Reading events back: from the pages of the log, or from the copy that was made when a page
 //! went before all its deliveries had.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use crate::queue::chunk::{Damaged, Kind, Of, Packed};
+use bytes::Bytes;
+
+use crate::queue::chunk::{self, Damaged, Kind, Of};
 use crate::queue::engine::Engine;
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
@@ -12,6 +14,8 @@ use crate::queue::store::{Fault, Store};
 
 /// So many heads are looked at per step of a scan.
 const STEP: usize = 256;
+/// Pages of more chunks are read one at a time.
+const MANY: u32 = 100;
 
 impl Engine {
     /// The event, if the page that holds it was read lately.
@@ -33,10 +37,10 @@ impl Engine {
             sequence,
             lane: 0,
         };
-        let Some(packed) = read_chunks(&self.store, of)? else {
+        let Some(raw) = read_chunks(&self.store, of)? else {
             return Ok(None);
         };
-        let copy = page::decode(sequence, packed.unpack()?)?;
+        let copy = page::decode(sequence, &raw)?;
         Ok(copy.entries.into_iter().next())
     }
 
@@ -71,17 +75,25 @@ impl Engine {
 
     /// Reads the page of a head that is no stub.
     pub(super) fn load(&self, head: &Head) -> Result<Arc<Page>, Fault> {
+        // Lanes that come to a large event together read it once.
+        let turn = (head.chunks > MANY).then(|| self.large_reads.lock());
+        let turn = turn.map(|turn| turn.unwrap_or_else(PoisonError::into_inner));
+        if turn.is_some()
+            && let Some(page) = self.cache().get(head.first)
+        {
+            return Ok(page);
+        }
         let of = Of {
             kind: Kind::Page,
             sequence: head.first,
             lane: 0,
         };
-        let packed = read_chunks(&self.store, of)?.ok_or(Damaged)?;
-        let page = Arc::new(page::decode(head.first, packed.unpack()?)?);
+        let raw = read_chunks(&self.store, of)?.ok_or(Damaged)?;
+        let page = Arc::new(page::decode(head.first, &raw)?);
         if page.range() != head.range() {
             return Err(Damaged.into());
         }
-        self.cache().put(page.clone());
+        let page = self.cache().put(page);
         if self.is_removed(head.first) {
             self.cache().remove(head.first);
         }
@@ -119,21 +131,20 @@ impl Engine {
             lane,
         };
         let pending = |n| self.shared().pending.get(&key::body_chunk(event, lane, n));
-        let packed = Packed::join(of, |n| match pending(n) {
+        let body = chunk::join(of, |n| match pending(n) {
             Some(value) => Ok(value.map(|value| value.to_vec())),
-            None => get(&self.store, &key::body_chunk(event, lane, n)),
-        })?;
-        Ok(packed.map(|packed| packed.unpack()).transpose()?)
+            None => {
+                let stored = self.store.get(&key::body_chunk(event, lane, n));
+                stored.map(|value| value.map(|value| value.to_vec()))
+            }
+        });
+        body.map(|body: Option<Bytes>| body.map(Into::into))
     }
 }
 
-pub(super) fn read_chunks(store: &Store, of: Of) -> Result<Option<Packed>, Fault> {
-    Packed::join(of, |n| match of.kind {
-        Kind::Page => get(store, &key::page_chunk(of.sequence, n)),
-        Kind::Copy | Kind::Sent => get(store, &key::body_chunk(of.sequence, of.lane, n)),
+fn read_chunks(store: &Store, of: Of) -> Result<Option<Bytes>, Fault> {
+    chunk::join(of, |n| match of.kind {
+        Kind::Page => store.get(&key::page_chunk(of.sequence, n)),
+        Kind::Copy | Kind::Sent => store.get(&key::body_chunk(of.sequence, of.lane, n)),
     })
-}
-
-fn get(store: &Store, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(store.get(key)?.map(|value| value.to_vec()))
 }

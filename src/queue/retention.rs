@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::delivery::{Reason, State};
-use crate::queue::chunk::{self, Packed};
+use crate::queue::chunk;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
@@ -259,12 +259,15 @@ impl Engine {
 
     /// One copy serves all lanes.
     fn copy(&self, shared: &mut Shared, event: u64, entry: &Entry) {
-        let packed = Packed::pack(&page::encode(std::slice::from_ref(entry)));
+        let packed = page::pack(std::slice::from_ref(entry));
         let chunks = packed.split(open::copy_of(event));
-        let writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
-        let writes: Vec<(Key, Option<Vec<u8>>)> = writes.collect();
-        for some in writes.chunks(COPIED) {
-            self.push(shared, some.to_vec());
+        let mut writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
+        loop {
+            let some: Vec<(Key, Option<Vec<u8>>)> = writes.by_ref().take(COPIED).collect();
+            if some.is_empty() {
+                break;
+            }
+            self.push(shared, some);
         }
     }
 

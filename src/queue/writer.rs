@@ -127,24 +127,26 @@ impl Writer {
     /// The chunks of a page that is too large for one commit go first, in batches; the page is
     /// not there before its head is.
     fn write_large(&mut self, mut built: Built) -> Result<Built, Fault> {
-        if built.packed.bytes.len() <= PAGE {
+        if built.packed.len() <= PAGE {
             return Ok(built);
         }
-        let chunks: Vec<(u32, Vec<u8>)> = built.packed.split(built.of()).collect();
-        for some in chunks.chunks(CHUNKS) {
+        let mut chunks = built.packed.split(built.of()).peekable();
+        while chunks.peek().is_some() {
             let taken = self.engine.shared().pending.take(SETTLEMENTS);
             let mut batch = Batch::new();
             taken.add_to(&mut batch);
-            for (n, chunk) in some {
-                batch.put(&key::page_chunk(built.head.first, *n), chunk);
+            for (n, chunk) in chunks.by_ref().take(CHUNKS) {
+                batch.put(&key::page_chunk(built.head.first, n), &chunk);
             }
             if let Err(fault) = self.engine.store.commit(batch) {
                 self.engine.shared().pending.give_back(taken);
+                drop(chunks);
                 built.refuse(&QueueError::Unavailable);
                 return Err(fault);
             }
             self.publish(&taken, None);
         }
+        drop(chunks);
         built.chunks_are_written = true;
         Ok(built)
     }

@@ -4,26 +4,29 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
-use super::wire::{Client, Hooks, Post, limits};
+use gogs_relay::queue::{Next, Queue, Settlement};
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::wire::{Client, DESTINATIONS, Hooks, Post, limits};
 
 const MIB: usize = 1 << 20;
 const CLIENTS: usize = 100;
 
-/// Set for the process that is measured.
+/// Set for the process that is measured: the hash of the body that it will get.
 const MEASURED: &str = "GOGS_RELAY_TEST_MEASURED";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_bodies_of_ten_mib_at_once_stay_within_the_budget() {
     let body = json_of(10 * MIB);
-    measure("refused", Post::json("gogs", body), 401).await;
+    measure("refused", &body, Post::json("gogs", body.clone()), 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "what the queue keeps of large events beside the bodies is more than this allows"]
-async fn a_hundred_events_of_ten_mib_at_once_are_stored_within_the_budget() {
+async fn a_hundred_events_of_ten_mib_at_once_are_stored_and_handed_out_within_the_budget() {
     let body = json_of(10 * MIB);
     let signed = Post::json("gogs", body.clone()).signed(&body);
-    measure("stored", signed.event("push"), 202).await;
+    measure("stored", &body, signed.event("push"), 202).await;
 }
 
 /// A payload of this size that does not compress well.
@@ -40,12 +43,13 @@ fn json_of(size: usize) -> Vec<u8> {
     json
 }
 
-/// Sends it a hundred times at once and expects this status, or 503 for want of room.
-async fn measure(what: &str, post: Post, expected: u16) {
+/// Sends it a hundred times at once and expects this status, or 503 for want of room and when to
+/// come again; and that what is acknowledged reaches both its destinations whole.
+async fn measure(what: &str, body: &[u8], post: Post, expected: u16) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "ingest::memory::the_process_that_is_measured"])
         .args(["--ignored", "--nocapture"])
-        .env(MEASURED, "yes")
+        .env(MEASURED, xxh3_64(body).to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -63,12 +67,15 @@ async fn measure(what: &str, post: Post, expected: u16) {
             let mut client = Client::connect(address).await;
             client.write(&head).await;
             client.write(&body).await;
-            client.answer().await.expect("an answer").status
+            let answer = client.answer().await.expect("an answer");
+            assert!(answer.status != 503 || answer.headers.contains_key("retry-after"));
+            answer.status
         });
     }
     let statuses = clients.join_all().await;
 
     drop(child.stdin.take());
+    let handed_out: usize = read_after(&mut output, "handed out ").parse().unwrap();
     let peak_kib: usize = read_after(&mut output, "peak ").parse().unwrap();
     assert!(child.wait().unwrap().success());
     let read = statuses
@@ -81,6 +88,8 @@ async fn measure(what: &str, post: Post, expected: u16) {
     );
     assert_eq!(read + late, CLIENTS, "{statuses:?}");
     assert!(read > 0);
+    let stored = if expected == 202 { read } else { 0 };
+    assert_eq!(handed_out, stored * DESTINATIONS.len());
     assert!(
         peak_kib * 1024 <= limits().bytes + 40_000_000,
         "{peak_kib} KiB"
@@ -90,10 +99,8 @@ async fn measure(what: &str, post: Post, expected: u16) {
 #[test]
 #[ignore = "serves the test above in a process of its own"]
 fn the_process_that_is_measured() {
-    assert!(
-        std::env::var_os(MEASURED).is_some(),
-        "only for the test above"
-    );
+    let hash = std::env::var(MEASURED).expect("only for the tests above");
+    let hash: u64 = hash.parse().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -102,11 +109,34 @@ fn the_process_that_is_measured() {
     let hooks = runtime.block_on(Hooks::start());
     println!("\nlistening on {}", hooks.address);
     std::io::stdout().flush().unwrap();
+    let stop = CancellationToken::new();
+    let handing_out = runtime.spawn(hand_out(hooks.queue.clone(), hash, stop.clone()));
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    stop.cancel();
+    let handed_out = runtime.block_on(handing_out).unwrap();
+    println!("\nhanded out {handed_out}");
     runtime.block_on(hooks.finish());
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     println!("\npeak {}", peak.unwrap().trim().trim_end_matches(" kB"));
+}
+
+/// Delivers to every destination until `stop`; how many were whole.
+async fn hand_out(queue: Queue, hash: u64, stop: CancellationToken) -> usize {
+    let mut whole = 0;
+    loop {
+        let is_last = stop.is_cancelled();
+        for destination in DESTINATIONS {
+            while let Next::Lease(lease) = queue.next(destination).await.unwrap() {
+                whole += usize::from(xxh3_64(&lease.event.body) == hash);
+                queue.settle(*lease, Settlement::Delivered, None);
+            }
+        }
+        if is_last {
+            return whole;
+        }
+        stop.run_until_cancelled(queue.woken()).await;
+    }
 }
 
 /// The rest of the first line that begins so.

@@ -64,7 +64,7 @@ pub(super) fn sources() -> BTreeMap<Arc<str>, Source> {
     ])
 }
 
-const DESTINATIONS: [&str; 2] = ["ops-discord", "team-slack"];
+pub(super) const DESTINATIONS: [&str; 2] = ["ops-discord", "team-slack"];
 
 /// No routes, so that everything goes to every destination.
 pub(super) fn router() -> Arc<Router> {

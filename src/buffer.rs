@@ -1,4 +1,4 @@
-//! Memory for one body. A large one gets pages of its own from the system: they cost nothing
+//! Memory for one body under way, or one read back. A large one gets pages of its own from the system: they cost nothing
 //! before they are written to and are given back whole, where the allocator would keep and
 //! scatter them until the budget of `limits.bytes` means nothing.
 
@@ -12,20 +12,20 @@ const LARGE: usize = 64 * 1024;
 
 /// A buffer of a fixed size, all zero at first.
 #[derive(Debug)]
-pub(super) enum Buffer {
+pub(crate) enum Buffer {
     Small(Vec<u8>),
     Large(MmapMut),
 }
 
 impl Buffer {
     /// How many bytes of memory a buffer of `size` takes once `filled` of them are written.
-    pub(super) fn cost(size: usize, filled: usize) -> usize {
+    pub(crate) fn cost(size: usize, filled: usize) -> usize {
         if size < LARGE { size } else { filled }
     }
 
     /// # Errors
     /// The system has no address space left.
-    pub(super) fn new(size: usize) -> io::Result<Buffer> {
+    pub(crate) fn new(size: usize) -> io::Result<Buffer> {
         if size < LARGE {
             return Ok(Buffer::Small(vec![0; size]));
         }
@@ -38,7 +38,7 @@ impl Buffer {
         Ok(Buffer::Large(pages))
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Buffer::Small(bytes) => bytes,
             Buffer::Large(pages) => pages,
@@ -46,7 +46,7 @@ impl Buffer {
     }
 
     /// The first `length` bytes.
-    pub(super) fn freeze(self, length: usize) -> Bytes {
+    pub(crate) fn freeze(self, length: usize) -> Bytes {
         let all = match self {
             Buffer::Small(bytes) => Bytes::from(bytes),
             Buffer::Large(pages) => Bytes::from_owner(pages),
