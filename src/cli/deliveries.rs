@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::api::{Address, Client, text};
 use super::paint::{self, tame};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -225,11 +225,6 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
-}
 
 /// An id as one segment of a path.
 fn escape(id: &str) -> String {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{Address, Client, text};
 use super::paint::{self, tame};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -138,22 +138,26 @@ fn discard(client: &Client, name: &str, expect: Option<u64>) -> Outcome {
         }
     };
     let done = client.post(&path(name, "discard"), &json!({ "expect": expect }))?;
-    say(&format!(
-        "cancelled {} deliveries to {name}",
-        text(&done["discarded"])
-    ))
+    let cancelled = done["discarded"].as_u64().unwrap_or(0);
+    say(format!("cancelled {} to {name}", deliveries(cancelled)))
 }
 
-#[expect(clippy::print_stdout, reason = "a question to a person")]
+fn deliveries(count: u64) -> String {
+    match count {
+        1 => "1 delivery".to_owned(),
+        _ => format!("{count} deliveries"),
+    }
+}
+
 fn confirm(name: &str, count: u64) -> Outcome {
     if !std::io::stdin().is_terminal() {
         let advice = anyhow!(
-            "{count} deliveries wait for {name}; repeat with `--expect {count}` to cancel them"
+            "{} for {name} would be cancelled; repeat with `--expect {count}` to do it",
+            deliveries(count)
         );
         return Err(Failure::Usage(Some(advice)));
     }
-    print!("Cancel {count} deliveries to {name}? They will not be sent. [y/N] ");
-    std::io::stdout().flush().context("failed to print")?;
+    print(format!("Cancel {} to {name}? [y/N] ", deliveries(count)).as_bytes())?;
     let mut answer = String::new();
     std::io::stdin()
         .lock()
@@ -175,10 +179,4 @@ fn test(client: &Client, name: &str) -> Outcome {
         ));
     }
     Err(anyhow!("not delivered: {verdict}").into())
-}
-
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
 }

@@ -11,7 +11,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::{Failure, Outcome, block_on, check, given};
+use super::{Failure, Outcome, block_on, check, given, say};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::samples;
@@ -179,10 +179,4 @@ pub(super) async fn request(
         Err(transport::Failure::Forbidden) => Err(anyhow!("the address may not be dialled")),
         Err(transport::Failure::Trouble { words, .. }) => Err(anyhow!(words)),
     }
-}
-
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
 }
