@@ -88,12 +88,18 @@ mod tests {
 
     #[test]
     fn a_summary_names_what_there_is_and_nothing_else() {
-        let mut facts = Facts { repo: Some("orbit/lander".into()), ..Facts::default() };
+        let mut facts = Facts {
+            repo: Some("orbit/lander".into()),
+            ..Facts::default()
+        };
         assert_eq!(facts.summary("fork"), "fork in orbit/lander");
         facts.action = Some("closed".into());
         facts.branch = Some("main".into());
         facts.sender = Some("mira".into());
         let summary = facts.summary("pull_request");
-        assert_eq!(summary, "pull request closed on main in orbit/lander by mira");
+        assert_eq!(
+            summary,
+            "pull request closed on main in orbit/lander by mira"
+        );
     }
 }

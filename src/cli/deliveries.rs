@@ -64,7 +64,7 @@ pub(super) struct List {
     #[arg(short)]
     q: Option<String>,
     /// At most so many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Print JSON
     #[arg(long)]
@@ -165,11 +165,19 @@ fn row(delivery: &Value) -> Vec<String> {
     vec![
         text(&delivery["id"]),
         text(&delivery["state"]),
-        text(&delivery["received"]).chars().take(19).collect(),
+        to_the_second(&delivery["received"]),
         text(&delivery["attempts"]),
         tame(&text(&delivery["summary"])),
         tame(why.unwrap_or("")),
     ]
+}
+
+/// `2026-03-13T18:00:00.123Z` without the fraction.
+pub(super) fn to_the_second(time: &Value) -> String {
+    match text(time).split_once('.') {
+        Some((time, _)) => format!("{time}Z"),
+        None => text(time),
+    }
 }
 
 fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
@@ -224,7 +232,6 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
     }
     Ok(())
 }
-
 
 /// An id as one segment of a path.
 fn escape(id: &str) -> String {

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::api::{Address, Client, text};
+use super::deliveries::to_the_second;
 use super::paint::{self, tame};
 use super::{Failure, Outcome, print, say};
 
@@ -118,7 +119,7 @@ fn row(lane: &Value) -> Vec<String> {
         text(&lane["state"]).replace('_', " "),
         text(&lane["waiting"]),
         text(&lane["dead"]),
-        text(&lane["next_try"]).chars().take(19).collect(),
+        to_the_second(&lane["next_try"]),
         tame(why),
     ]
 }

@@ -41,7 +41,10 @@ mod tests {
             .output()
             .unwrap();
         let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(told.contains("error: a panic at src/cli/panics.rs:"), "{told}");
+        assert!(
+            told.contains("error: a panic at src/cli/panics.rs:"),
+            "{told}"
+        );
         assert!(!told.contains("s3cret"), "{told}");
     }
 }

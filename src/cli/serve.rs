@@ -29,7 +29,10 @@ pub(super) fn run(path: &Path) -> Outcome {
     for warning in &warnings {
         let line = warning.line.map(|line| format!(":{line}"));
         let (file, line) = (&warning.file, line.unwrap_or_default());
-        warn!("{file}{line}: {}; `gogs-relay check` shows more", warning.message);
+        warn!(
+            "{file}{line}: {}; `gogs-relay check` shows more",
+            warning.message
+        );
     }
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
     let served = runtime.block_on(serve(config));

@@ -18,17 +18,31 @@ pub struct Binary {
     child: Child,
     pub hooks: SocketAddr,
     pub admin: SocketAddr,
+    /// What it logged until it was ready.
+    pub said: String,
+}
+
+/// How long somebody reads the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    Stays,
+    LeavesWhenReady,
 }
 
 impl Binary {
     /// Starts `gogs-relay -c <folder>/relay.yaml`, whose listeners have port 0, and waits until
     /// it says where it listens.
     pub fn start(folder: &Path) -> Binary {
+        Binary::start_with(folder, Stdio::null(), Reader::Stays)
+    }
+
+    /// The same, with this standard output and reader of its log.
+    pub fn start_with(folder: &Path, stdout: Stdio, reader: Reader) -> Binary {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
             .arg("-c")
             .arg(folder.join("relay.yaml"))
             .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -41,16 +55,20 @@ impl Binary {
                 log.push_str(&line);
                 log.push('\n');
                 if let Some(addresses) = addresses(&line) {
-                    let _ = say.send(Ok(addresses));
+                    let _ = say.send(Ok((addresses, log.clone())));
+                    if reader == Reader::LeavesWhenReady {
+                        return;
+                    }
                 }
             }
             let _ = say.send(Err(log));
         });
         match said.recv_timeout(PATIENCE) {
-            Ok(Ok((hooks, admin))) => Binary {
+            Ok(Ok(((hooks, admin), said))) => Binary {
                 child,
                 hooks,
                 admin,
+                said,
             },
             Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
             Err(_) => panic!("the relay did not say that it is ready"),

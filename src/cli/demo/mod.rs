@@ -101,7 +101,15 @@ async fn tell(
 
 /// The most telling sample of each event.
 fn one_of_each_event() -> Vec<Sample> {
-    let telling = ["commits", "branch", "fork", "opened", "created", "merged", "published"];
+    let telling = [
+        "commits",
+        "branch",
+        "fork",
+        "opened",
+        "created",
+        "merged",
+        "published",
+    ];
     samples()
         .into_iter()
         .filter(|sample| {

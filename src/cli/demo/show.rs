@@ -8,9 +8,17 @@ use crate::standin::Received;
 /// A message beside the name of where it arrived.
 pub(super) fn bubble(name: &str, message: &str) -> String {
     let paint = paint::stdout();
-    let label = |line| if line == 0 { paint.bold(&format!("{name:>8}")) } else { " ".repeat(8) };
+    let label = |line| {
+        if line == 0 {
+            paint.bold(&format!("{name:>8}"))
+        } else {
+            " ".repeat(8)
+        }
+    };
     let lines = message.lines().enumerate();
-    let lines: Vec<String> = lines.map(|(at, line)| format!("{}{}{line}", label(at), paint.dim(" │ "))).collect();
+    let lines: Vec<String> = lines
+        .map(|(at, line)| format!("{}{}{line}", label(at), paint.dim(" │ ")))
+        .collect();
     lines.join("\n")
 }
 
