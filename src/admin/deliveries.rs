@@ -113,7 +113,7 @@ pub(super) async fn redeliver(
     let started = shared
         .relay()?
         .queue
-        .redeliver(id.event, &[id.destination.clone()])
+        .redeliver(id.event, std::slice::from_ref(&id.destination))
         .await?;
     if started.is_empty() {
         return Err(QueueError::Refused(format!("{id} waits already")).into());

@@ -16,7 +16,7 @@ pub(super) enum Command {
     List(List),
     /// Show one in full: every attempt, the last answer, the body as sent
     Show {
-        /// <event>:<destination>, for example 1234:team-slack
+        /// <event>:<destination>, for example 1234:team-slack; 1234 alone shows what arrived
         id: String,
         /// Print JSON
         #[arg(long)]
@@ -83,11 +83,11 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
                 &format!("/v1/deliveries/{}/redeliver", escape(&id)),
                 &Value::Null,
             )?;
-            say(&format!("{id} is on its way again"))
+            say(format!("{id} is on its way again"))
         }
         Command::Cancel { id, address } => {
             Client::new(config, &address)?.delete(&format!("/v1/deliveries/{}", escape(&id)))?;
-            say(&format!("{id} is cancelled"))
+            say(format!("{id} is cancelled"))
         }
     }
 }
@@ -181,14 +181,29 @@ pub(super) fn to_the_second(time: &Value) -> String {
 }
 
 fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
-    let delivery = Client::new(config, address)?.get(&format!("/v1/deliveries/{}", escape(id)))?;
-    let mut out = std::io::stdout().lock();
+    let is_event = id.parse::<u64>().is_ok();
+    let kind = if is_event { "events" } else { "deliveries" };
+    let found = Client::new(config, address)?.get(&format!("/v1/{kind}/{}", escape(id)))?;
     if json {
-        writeln!(out, "{delivery}").context("failed to print")?;
-    } else {
-        explain(&mut out, &delivery).context("failed to print")?;
+        return say(found);
     }
-    Ok(())
+    let mut out = std::io::stdout().lock();
+    let shown = if is_event {
+        explain_event(&mut out, &found)
+    } else {
+        explain(&mut out, &found)
+    };
+    Ok(shown.context("failed to print")?)
+}
+
+fn explain_event(out: &mut dyn Write, event: &Value) -> std::io::Result<()> {
+    let (paint, id) = (paint::stdout(), text(&event["event"]));
+    let name = text(&event["name"]);
+    writeln!(out, "{}  {}", paint.bold(&id), tame(&name))?;
+    members(out, event, &["source", "received", "delivery_id"])?;
+    long_text(out, "the body as it arrived", &text(&event["body"]))?;
+    let advice = format!("`gogs-relay deliveries redeliver {id}:NAME` sends it to a destination");
+    writeln!(out, "{}", paint.dim(&advice))
 }
 
 fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
@@ -199,13 +214,10 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
         paint.bold(&text(&delivery["id"])),
         text(&delivery["state"])
     )?;
-    for name in [
+    let names = [
         "summary", "source", "route", "received", "settled", "next_try", "template", "fallback",
-    ] {
-        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
-            writeln!(out, "  {name:<9} {}", tame(value))?;
-        }
-    }
+    ];
+    members(out, delivery, &names)?;
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let times = match attempt["count"].as_u64() {
             Some(count) if count > 1 => {
@@ -220,17 +232,27 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
             tame(&text(&attempt["verdict"]))
         )?;
     }
-    for (name, title) in [("answer", "the last answer"), ("sent", "the body as sent")] {
-        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
-            writeln!(out, "{}", paint.dim(&format!("--- {title}")))?;
-            writeln!(
-                out,
-                "{}",
-                value.lines().map(tame).collect::<Vec<_>>().join("\n")
-            )?;
+    long_text(out, "the last answer", &text(&delivery["answer"]))?;
+    long_text(out, "the body as sent", &text(&delivery["sent"]))
+}
+
+/// Those of the members that say something, one a line.
+fn members(out: &mut dyn Write, value: &Value, names: &[&str]) -> std::io::Result<()> {
+    for name in names {
+        if let Some(text) = value[name].as_str().filter(|text| !text.is_empty()) {
+            writeln!(out, "  {name:<9} {}", tame(text))?;
         }
     }
     Ok(())
+}
+
+fn long_text(out: &mut dyn Write, title: &str, text: &str) -> std::io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", paint::stdout().dim(&format!("--- {title}")))?;
+    let lines: Vec<String> = text.lines().map(tame).collect();
+    writeln!(out, "{}", lines.join("\n"))
 }
 
 /// An id as one segment of a path.

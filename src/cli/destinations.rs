@@ -63,13 +63,13 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
         } => {
             let options = reason.map_or(json!({}), |reason| json!({ "reason": reason }));
             Client::new(config, &address)?.post(&path(&name, "hold"), &options)?;
-            say(&format!(
+            say(format!(
                 "{name} is held; `gogs-relay destinations resume {name}` goes on"
             ))
         }
         Command::Resume { name, address } => {
             Client::new(config, &address)?.post(&path(&name, "resume"), &Value::Null)?;
-            say(&format!("{name} goes on"))
+            say(format!("{name} goes on"))
         }
         Command::Discard {
             name,
@@ -132,7 +132,7 @@ fn discard(client: &Client, name: &str, expect: Option<u64>) -> Outcome {
             let counted = client.post(&path(name, "discard"), &json!({ "dry_run": true }))?;
             let count = counted["would_discard"].as_u64().unwrap_or(0);
             if count == 0 {
-                return say(&format!("nothing waits for {name}"));
+                return say(format!("nothing waits for {name}"));
             }
             confirm(name, count)?;
             count
@@ -174,10 +174,7 @@ fn test(client: &Client, name: &str) -> Outcome {
     let answer = client.post(&path(name, "test"), &Value::Null)?;
     let verdict = tame(&text(&answer["verdict"]));
     if answer["delivered"] == json!(true) {
-        return say(&format!(
-            "{} {verdict}",
-            paint::stdout().green("delivered:")
-        ));
+        return say(format!("{} {verdict}", paint::stdout().green("delivered:")));
     }
     Err(anyhow!("not delivered: {verdict}").into())
 }

@@ -40,7 +40,7 @@ pub(super) fn run(config: &Path, args: Args) -> Outcome {
     let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if (200..300).contains(&status) {
-        return say(&format!("{status} {answer}"));
+        return say(format!("{status} {answer}"));
     }
     Err(anyhow!("the relay answered {status} {answer}").into())
 }

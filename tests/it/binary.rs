@@ -135,6 +135,19 @@ pub fn signature(secret: &str, body: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
+/// Posts an unsigned push of so many bytes on a connection of its own; the status.
+pub fn unsigned_push(address: SocketAddr, size: usize) -> u16 {
+    let body = format!(r#"{{"ref":"{}"}}"#, "a".repeat(size.saturating_sub(10)));
+    let headers = [
+        ("Host", "relay".to_owned()),
+        ("Content-Type", "application/json".to_owned()),
+        ("X-Gogs-Event", "push".to_owned()),
+        ("Content-Length", body.len().to_string()),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value));
+    raw_post(address, "/hooks/gogs", &headers, &body).status
+}
+
 /// Posts with these headers and this body, and nothing else.
 pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], body: &str) -> Answer {
     let mut request = format!("POST {path} HTTP/1.1\r\n");
@@ -143,7 +156,9 @@ pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], b
     }
     request.push_str("\r\n");
     let mut client = Client::connect(address).unwrap();
-    client.stream.get_mut().write_all(&[request.as_bytes(), body.as_bytes()].concat()).unwrap();
+    let request = [request.as_bytes(), body.as_bytes()].concat();
+    // An answer may come, and the connection end, before all is written.
+    let _written = client.stream.get_mut().write_all(&request);
     client.answer().unwrap()
 }
 

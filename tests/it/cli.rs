@@ -232,6 +232,7 @@ async fn deliveries_are_found_explained_and_sent_again() {
         running.run(&["deliveries", "list", "--state", "asleep"]).check(1, "is no state of a delivery");
         let shown = running.run(&["deliveries", "show", "1:chat"]);
         shown.check(0, "the body as sent").check(0, "default/slack/release");
+        running.run(&["deliveries", "show", "1"]).check(0, "the body as it arrived").check(0, "redeliver 1:NAME");
         let json = running.run(&["deliveries", "show", "1:chat", "--json"]);
         let json: Value = serde_json::from_str(&json.out).unwrap();
         assert_eq!((&json["state"], &json["attempts"][0]["status"]), (&"delivered".into(), &200.into()));
