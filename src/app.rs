@@ -125,7 +125,10 @@ async fn build(
     let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
     let (options, opened) = (options(&config), clock.clone());
     let opening = tokio::task::spawn_blocking(move || Queue::open(options, &specs, opened));
-    let queue = opening.await.context("opening the queue panicked")??;
+    let queue = opening
+        .await
+        .context("opening the queue panicked")?
+        .with_context(|| format!("failed to open the queue in {}", config.data.display()))?;
     let destinations = config.destinations.iter();
     let settings = Settings {
         destinations: destinations
@@ -223,14 +226,9 @@ impl Relay {
             .iter()
             .find(|sample| sample.what == "test delivery")
             .unwrap_or(&samples[0]);
+        let source = self.config.sources.keys().next();
         Event {
-            source: self
-                .config
-                .sources
-                .keys()
-                .next()
-                .cloned()
-                .unwrap_or_else(|| "gogs".into()),
+            source: source.cloned().unwrap_or_else(|| "gogs".into()),
             name: sample.event.as_str().into(),
             delivery_id: uuid::Uuid::new_v4().to_string().into(),
             received: self.clock.now(),

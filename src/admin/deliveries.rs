@@ -52,7 +52,13 @@ pub(super) async fn list(
         .relay()?
         .queue
         .find(filter, cursor, limit.clamp(1, LONGEST))
-        .await?;
+        .await
+        .map_err(|error| match error {
+            QueueError::Refused(why) => {
+                ApiError::bad_request(why).hint("a cursor is the `next` of the page before")
+            }
+            other => other.into(),
+        })?;
     let deliveries: Vec<Value> = found.deliveries.iter().map(trail::delivery_line).collect();
     Ok(Json(
         json!({ "deliveries": deliveries, "next": found.next }),

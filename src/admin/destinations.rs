@@ -4,11 +4,10 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::error::ApiError;
+use super::{Shared, read};
 use crate::queue::Range;
 use crate::trail;
 
@@ -34,7 +33,7 @@ pub(super) async fn hold(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let Hold { reason } = options(&body)?;
+    let Hold { reason } = read(&body)?;
     let words = reason.unwrap_or_else(|| "held by hand".to_owned());
     shared.relay()?.queue.hold(&name, words).await?;
     Ok(Json(json!({ "held": name })))
@@ -49,7 +48,7 @@ pub(super) async fn resume(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let Resume {} = options(&body)?;
+    let Resume {} = read(&body)?;
     shared.relay()?.queue.resume(&name).await?;
     Ok(Json(json!({ "resumed": name })))
 }
@@ -68,7 +67,7 @@ pub(super) async fn discard(
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let queue = &shared.relay()?.queue;
-    match options(&body)? {
+    match read(&body)? {
         Discard { dry_run: true, .. } => Ok(Json(
             json!({ "would_discard": queue.count(&name, Range::All).await? }),
         )),
@@ -93,12 +92,4 @@ pub(super) async fn test(
         destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     let (delivered, words) = relay.send_test(destination).await;
     Ok(Json(json!({ "delivered": delivered, "verdict": words })))
-}
-
-/// The options in a body; an empty body has none.
-fn options<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! What the own API answers when it cannot do as asked: `{"error","hint"}` and a status.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -58,6 +58,27 @@ impl From<QueueError> for ApiError {
             }
         }
     }
+}
+
+/// What the web framework refuses by itself (a method, a size, a path that is not UTF-8), in the
+/// form of all other errors.
+pub(super) async fn in_our_form(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_error || media_type.is_some_and(|value| value == "application/json") {
+        return response;
+    }
+    let error = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not take the method",
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is too large; try a stored event by its id",
+        _ => "the request makes no sense",
+    };
+    let mut ours = ApiError::new(status, error).into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        ours.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    ours
 }
 
 impl IntoResponse for ApiError {

@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -86,8 +87,17 @@ fn router(shared: Shared) -> Router {
         .route("/v1/render", post(preview::render))
         .route("/v1/route", post(preview::route))
         .fallback(|| async { ApiError::not_found("no such path") })
+        .layer(middleware::map_response(error::in_our_form))
         .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)
+}
+
+/// The JSON in a body; an empty body says nothing.
+fn read<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 /// 200 once the first 202 is possible, until the relay stops.

@@ -1,15 +1,14 @@
 //! Events as stored, and what would become of one now: where it would go, what would be sent.
 
-use std::sync::Arc;
-
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::error::ApiError;
+use super::{Shared, read};
 use crate::app::Relay;
 use crate::event::{Event, EventId};
 use crate::plan::{Rendered, Step};
@@ -29,7 +28,7 @@ pub(super) async fn event(
 }
 
 /// An event to try: a stored one by its id, or one given whole.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Trial {
     id: Option<EventId>,
@@ -42,10 +41,10 @@ pub(super) struct Trial {
 
 pub(super) async fn route(
     State(shared): State<Shared>,
-    body: Json<Trial>,
+    body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
-    let (_, event) = event_of(relay, body.0).await?;
+    let (_, event) = event_of(relay, read(&body)?).await?;
     Ok(Json(trail::explained(
         &relay.router.explain(&event, &ingest::facts(&event)),
     )))
@@ -53,18 +52,18 @@ pub(super) async fn route(
 
 pub(super) async fn render(
     State(shared): State<Shared>,
-    body: Json<Trial>,
+    body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
-    let name = body
-        .0
+    let trial: Trial = read(&body)?;
+    let name = trial
         .to
         .clone()
         .ok_or_else(|| ApiError::bad_request("`to` does not name a destination"))?;
     let destination = relay.config.destinations.get(name.as_str());
     let destination =
         destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
-    let (id, event) = event_of(relay, body.0).await?;
+    let (id, event) = event_of(relay, trial).await?;
     Ok(Json(
         match relay
             .templates
@@ -111,19 +110,17 @@ fn given(
     source: Option<String>,
     body: &RawValue,
 ) -> Result<Event, ApiError> {
-    let body = bytes::Bytes::copy_from_slice(body.get().as_bytes());
     let name =
         name.ok_or_else(|| ApiError::bad_request("`event` does not say which event this is"))?;
-    let first = relay.config.sources.keys().next().cloned();
-    let source: Arc<str> = source
-        .map(Into::into)
-        .or(first)
-        .unwrap_or_else(|| "none".into());
+    let (source, _) = relay
+        .config
+        .source(source.as_deref())
+        .map_err(ApiError::bad_request)?;
     Ok(Event {
-        source,
+        source: source.clone(),
         name: name.into(),
         delivery_id: "trial".into(),
         received: relay.clock.now(),
-        body,
+        body: Bytes::copy_from_slice(body.get().as_bytes()),
     })
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use hyper::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(super) struct Address {
     /// The relay's admin address [default: admin.listen of relay.yaml]
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// The admin token [default: admin.token of relay.yaml]
+    /// The admin token [default: admin.token of relay.yaml, when the address is from there too]
     #[arg(long)]
     token: Option<String>,
 }
@@ -77,13 +77,7 @@ impl Client {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
-        let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))
-            .with_context(|| {
-                format!(
-                    "no relay answers at {}; is it running? `gogs-relay` starts it",
-                    self.base
-                )
-            })?;
+        let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))?;
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
             anyhow!(
                 "{} does not answer like a relay (status {status})",
@@ -91,10 +85,11 @@ impl Client {
             )
         })?;
         if !(200..300).contains(&status) {
-            let hint = answer["hint"]
-                .as_str()
-                .map(|hint| format!("; {hint}"))
-                .unwrap_or_default();
+            let hint = match status {
+                401 => Some("it is admin.token of the relay's own relay.yaml; `--token` gives one"),
+                _ => answer["hint"].as_str(),
+            };
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             bail!("{}{hint}", text(&answer["error"]));
         }
         Ok(answer)

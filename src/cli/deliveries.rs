@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::api::{Address, Client, text};
 use super::paint::{self, tame};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -16,7 +16,8 @@ pub(super) enum Command {
     List(List),
     /// Show one in full: every attempt, the last answer, the body as sent
     Show {
-        /// The event's number and the destination, for example 1234:team-slack
+        /// The event's number and the destination, for example 1234:team-slack; 1234 alone shows
+        /// what arrived
         id: String,
         /// Print JSON
         #[arg(long)]
@@ -64,7 +65,7 @@ pub(super) struct List {
     #[arg(short)]
     q: Option<String>,
     /// At most so many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Print JSON
     #[arg(long)]
@@ -83,11 +84,11 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
                 &format!("/v1/deliveries/{}/redeliver", escape(&id)),
                 &Value::Null,
             )?;
-            say(&format!("{id} is on its way again"))
+            say(format!("{id} is on its way again"))
         }
         Command::Cancel { id, address } => {
             Client::new(config, &address)?.delete(&format!("/v1/deliveries/{}", escape(&id)))?;
-            say(&format!("{id} is cancelled"))
+            say(format!("{id} is cancelled"))
         }
     }
 }
@@ -165,22 +166,45 @@ fn row(delivery: &Value) -> Vec<String> {
     vec![
         text(&delivery["id"]),
         text(&delivery["state"]),
-        text(&delivery["received"]).chars().take(19).collect(),
+        to_the_second(&delivery["received"]),
         text(&delivery["attempts"]),
         tame(&text(&delivery["summary"])),
         tame(why.unwrap_or("")),
     ]
 }
 
-fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
-    let delivery = Client::new(config, address)?.get(&format!("/v1/deliveries/{}", escape(id)))?;
-    let mut out = std::io::stdout().lock();
-    if json {
-        writeln!(out, "{delivery}").context("failed to print")?;
-    } else {
-        explain(&mut out, &delivery).context("failed to print")?;
+/// `2026-03-13T18:00:00.123Z` without the fraction.
+pub(super) fn to_the_second(time: &Value) -> String {
+    match text(time).split_once('.') {
+        Some((time, _)) => format!("{time}Z"),
+        None => text(time),
     }
-    Ok(())
+}
+
+fn show(config: &Path, id: &str, json: bool, address: &Address) -> Outcome {
+    let is_event = id.parse::<u64>().is_ok();
+    let kind = if is_event { "events" } else { "deliveries" };
+    let found = Client::new(config, address)?.get(&format!("/v1/{kind}/{}", escape(id)))?;
+    if json {
+        return say(found);
+    }
+    let mut out = std::io::stdout().lock();
+    let shown = if is_event {
+        explain_event(&mut out, &found)
+    } else {
+        explain(&mut out, &found)
+    };
+    Ok(shown.context("failed to print")?)
+}
+
+fn explain_event(out: &mut dyn Write, event: &Value) -> std::io::Result<()> {
+    let (paint, id) = (paint::stdout(), text(&event["event"]));
+    let name = text(&event["name"]);
+    writeln!(out, "{}  {}", paint.bold(&id), tame(&name))?;
+    members(out, event, &["source", "received", "delivery_id"])?;
+    long_text(out, "the body as it arrived", &text(&event["body"]))?;
+    let advice = format!("`gogs-relay deliveries redeliver {id}:NAME` sends it to a destination");
+    writeln!(out, "{}", paint.dim(&advice))
 }
 
 fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
@@ -191,13 +215,10 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
         paint.bold(&text(&delivery["id"])),
         text(&delivery["state"])
     )?;
-    for name in [
+    let names = [
         "summary", "source", "route", "received", "settled", "next_try", "template", "fallback",
-    ] {
-        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
-            writeln!(out, "  {name:<9} {}", tame(value))?;
-        }
-    }
+    ];
+    members(out, delivery, &names)?;
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let times = match attempt["count"].as_u64() {
             Some(count) if count > 1 => {
@@ -212,23 +233,27 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
             tame(&text(&attempt["verdict"]))
         )?;
     }
-    for (name, title) in [("answer", "the last answer"), ("sent", "the body as sent")] {
-        if let Some(value) = delivery[name].as_str().filter(|value| !value.is_empty()) {
-            writeln!(out, "{}", paint.dim(&format!("--- {title}")))?;
-            writeln!(
-                out,
-                "{}",
-                value.lines().map(tame).collect::<Vec<_>>().join("\n")
-            )?;
+    long_text(out, "the last answer", &text(&delivery["answer"]))?;
+    long_text(out, "the body as sent", &text(&delivery["sent"]))
+}
+
+/// Those of the members that say something, one a line.
+fn members(out: &mut dyn Write, value: &Value, names: &[&str]) -> std::io::Result<()> {
+    for name in names {
+        if let Some(text) = value[name].as_str().filter(|text| !text.is_empty()) {
+            writeln!(out, "  {name:<9} {}", tame(text))?;
         }
     }
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
+fn long_text(out: &mut dyn Write, title: &str, text: &str) -> std::io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", paint::stdout().dim(&format!("--- {title}")))?;
+    let lines: Vec<String> = text.lines().map(tame).collect();
+    writeln!(out, "{}", lines.join("\n"))
 }
 
 /// An id as one segment of a path.

@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::api::{Address, Client, text};
+use super::deliveries::to_the_second;
 use super::paint::{self, tame};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -62,13 +63,13 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
         } => {
             let options = reason.map_or(json!({}), |reason| json!({ "reason": reason }));
             Client::new(config, &address)?.post(&path(&name, "hold"), &options)?;
-            say(&format!(
+            say(format!(
                 "{name} is held; `gogs-relay destinations resume {name}` goes on"
             ))
         }
         Command::Resume { name, address } => {
             Client::new(config, &address)?.post(&path(&name, "resume"), &Value::Null)?;
-            say(&format!("{name} goes on"))
+            say(format!("{name} goes on"))
         }
         Command::Discard {
             name,
@@ -118,7 +119,7 @@ fn row(lane: &Value) -> Vec<String> {
         text(&lane["state"]).replace('_', " "),
         text(&lane["waiting"]),
         text(&lane["dead"]),
-        text(&lane["next_try"]).chars().take(19).collect(),
+        to_the_second(&lane["next_try"]),
         tame(why),
     ]
 }
@@ -131,29 +132,33 @@ fn discard(client: &Client, name: &str, expect: Option<u64>) -> Outcome {
             let counted = client.post(&path(name, "discard"), &json!({ "dry_run": true }))?;
             let count = counted["would_discard"].as_u64().unwrap_or(0);
             if count == 0 {
-                return say(&format!("nothing waits for {name}"));
+                return say(format!("nothing waits for {name}"));
             }
             confirm(name, count)?;
             count
         }
     };
     let done = client.post(&path(name, "discard"), &json!({ "expect": expect }))?;
-    say(&format!(
-        "cancelled {} deliveries to {name}",
-        text(&done["discarded"])
-    ))
+    let cancelled = done["discarded"].as_u64().unwrap_or(0);
+    say(format!("cancelled {} to {name}", deliveries(cancelled)))
 }
 
-#[expect(clippy::print_stdout, reason = "a question to a person")]
+fn deliveries(count: u64) -> String {
+    match count {
+        1 => "1 delivery".to_owned(),
+        _ => format!("{count} deliveries"),
+    }
+}
+
 fn confirm(name: &str, count: u64) -> Outcome {
     if !std::io::stdin().is_terminal() {
         let advice = anyhow!(
-            "{count} deliveries wait for {name}; repeat with `--expect {count}` to cancel them"
+            "{} for {name} would be cancelled; repeat with `--expect {count}` to do it",
+            deliveries(count)
         );
         return Err(Failure::Usage(Some(advice)));
     }
-    print!("Cancel {count} deliveries to {name}? They will not be sent. [y/N] ");
-    std::io::stdout().flush().context("failed to print")?;
+    print(format!("Cancel {} to {name}? [y/N] ", deliveries(count)).as_bytes())?;
     let mut answer = String::new();
     std::io::stdin()
         .lock()
@@ -169,16 +174,7 @@ fn test(client: &Client, name: &str) -> Outcome {
     let answer = client.post(&path(name, "test"), &Value::Null)?;
     let verdict = tame(&text(&answer["verdict"]));
     if answer["delivered"] == json!(true) {
-        return say(&format!(
-            "{} {verdict}",
-            paint::stdout().green("delivered:")
-        ));
+        return say(format!("{} {verdict}", paint::stdout().green("delivered:")));
     }
     Err(anyhow!("not delivered: {verdict}").into())
-}
-
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `init`: a commented relay.yaml with a secret of its own.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, say};
 use crate::config;
 
 #[derive(Debug, clap::Args)]
@@ -16,20 +17,20 @@ pub(super) struct Args {
     force: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "a command's message")]
 pub(super) fn run(path: &Path, args: &Args) -> Outcome {
     let secret = uuid::Uuid::new_v4().simple().to_string();
     let text = config::SHIPPED.replace(config::SHIPPED_SECRET, &secret);
     write(path, &text, args.force)?;
-    println!("wrote {} with a new secret for Gogs; next:", path.display());
-    println!("  gogs-relay check    what is still to be filled in");
-    println!("  gogs-relay          run it");
-    Ok(())
+    say(format!(
+        "wrote {} with a new secret for Gogs; next:\n  \
+         gogs-relay check    what is still to be filled in\n  \
+         gogs-relay          run it",
+        path.display()
+    ))
 }
 
 /// The file holds secrets, so only its owner may read it.
 fn write(path: &Path, text: &str, force: bool) -> Outcome {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     if force {
@@ -46,7 +47,9 @@ fn write(path: &Path, text: &str, force: bool) -> Outcome {
             .context(format!("failed to write {}", path.display()))
             .into(),
     })?;
-    file.write_all(text.as_bytes())
+    // The mode above is for a new file alone.
+    file.set_permissions(Permissions::from_mode(0o600))
+        .and_then(|()| file.write_all(text.as_bytes()))
         .with_context(|| format!("failed to write {}", path.display()))?;
     Ok(())
 }

@@ -10,14 +10,18 @@ mod destinations;
 mod given;
 mod init;
 mod paint;
+mod panics;
 mod render;
 mod route;
 mod send;
 mod serve;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// A webhook relay for Gogs: takes each delivery durably, and brings it to Slack, Discord and
@@ -94,9 +98,12 @@ type Outcome = Result<(), Failure>;
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
+    panics::tell_the_place_alone();
     let args = Args::parse();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
+        // `… | head -1`: whoever reads has seen enough, so nothing went wrong.
+        Err(Failure::Failed(error)) if reader_left(&error) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => complain(&error, 1),
         Err(Failure::Usage(Some(error))) => complain(&error, 2),
         Err(Failure::Usage(None)) => ExitCode::from(2),
@@ -116,15 +123,28 @@ fn run(args: Args) -> Outcome {
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "gogs-relay",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "gogs-relay", &mut script);
+            print(&script)
         }
     }
+}
+
+/// Prints a line of a command's message.
+fn say(line: impl Display) -> Outcome {
+    print(format!("{line}\n").as_bytes())
+}
+
+fn print(text: &[u8]) -> Outcome {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text).and_then(|()| out.flush());
+    Ok(printed.context("failed to print")?)
+}
+
+/// Whether standard output was closed by its reader. Trouble with a connection comes in words.
+fn reader_left(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[expect(

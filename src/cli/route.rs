@@ -28,7 +28,7 @@ pub(super) fn run(config: &Path, args: &Args) -> Outcome {
         &config.routes,
         &config.destinations.keys().cloned().collect::<Vec<_>>(),
     )
-    .context("a pattern in routes is none")?;
+    .context("failed to read the routes")?;
     let explained = router.explain(&event, &facts);
     let mut out = std::io::stdout().lock();
     if args.json {

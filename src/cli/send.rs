@@ -1,80 +1,48 @@
 //! `send`: a signed delivery to the relay, as Gogs sends it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 
-use super::{Failure, Outcome, block_on, check, given};
+use super::given::{Given, wrong};
+use super::{Failure, Outcome, block_on, check, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::plan::samples;
+use crate::send::gogs::hmac_sha256;
 use crate::send::transport::{self, Transport};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A payload; `-` reads standard input. A built-in sample of the event when left out
-    file: Option<PathBuf>,
-    /// Which event it is [default: found out from the payload; push for a sample]
-    #[arg(long)]
-    event: Option<String>,
+    #[command(flatten)]
+    given: Given,
     /// Where to [default: the source's hook on `listen` of relay.yaml]
     #[arg(long)]
     url: Option<String>,
     /// What to sign with [default: the source's secret in relay.yaml]
     #[arg(long)]
     secret: Option<String>,
-    /// The source in relay.yaml whose hook and secret are used; the first when left out
-    #[arg(long)]
-    source: Option<String>,
 }
 
 /// The relay itself answers within 8 s even when its disk is full.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn run(config: &Path, args: Args) -> Outcome {
-    let (event, body) = payload(&args)?;
+    let (event, mut body) = args.given.payload()?;
+    if args.given.is_sample() {
+        body = made_new(&body);
+    }
     let (url, secret) = target(config, args)?;
-    let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))
-        .with_context(|| {
-            format!("no relay answers at {url}; is it running? `gogs-relay` starts it")
-        })?;
+    let (status, answer) = block_on(deliver(&url, secret.expose_secret(), &event, &body))?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     if (200..300).contains(&status) {
-        return say(&format!("{status} {answer}"));
+        return say(format!("{status} {answer}"));
     }
     Err(anyhow!("the relay answered {status} {answer}").into())
-}
-
-fn payload(args: &Args) -> Result<(String, Bytes), Failure> {
-    if let Some(file) = &args.file {
-        let body = given::read(file)?;
-        let event = match &args.event {
-            Some(event) => event.clone(),
-            None => given::guess(&body)?.to_owned(),
-        };
-        return Ok((event, body));
-    }
-    let event = args.event.clone().unwrap_or_else(|| "push".to_owned());
-    let all = samples();
-    match all.iter().find(|sample| sample.event == event) {
-        Some(sample) => Ok((event, made_new(&sample.body))),
-        None => {
-            let mut known: Vec<&str> = all.iter().map(|sample| sample.event.as_str()).collect();
-            known.dedup();
-            let advice = anyhow!(
-                "there is no sample of {event:?}; there are {}",
-                known.join(", ")
-            );
-            Err(Failure::Usage(Some(advice)))
-        }
-    }
 }
 
 /// Two equal bodies in a short time are one event, so each sample sent says when it was.
@@ -92,16 +60,8 @@ fn target(path: &Path, args: Args) -> Result<(String, SecretString), Failure> {
         return Ok((url.clone(), SecretString::from(secret.as_str())));
     }
     let config = check::load(path)?;
-    let (name, source) = match &args.source {
-        Some(name) => config.sources.get_key_value(name.as_str()),
-        None => config.sources.first_key_value(),
-    }
-    .ok_or_else(|| {
-        Failure::Usage(Some(anyhow!(
-            "there is no such source in {}",
-            path.display()
-        )))
-    })?;
+    let source = args.given.source.as_deref();
+    let (name, source) = config.source(source).map_err(wrong)?;
     let url = args.url.unwrap_or_else(|| hook(&config, name));
     let secret = match args.secret {
         Some(secret) => SecretString::from(secret),
@@ -129,7 +89,7 @@ pub(super) async fn deliver(
     let signature = if secret.is_empty() {
         String::new()
     } else {
-        sign(secret, body)?
+        hex::encode(hmac_sha256(secret.as_bytes(), body))
     };
     let headers = [
         ("user-agent", "GogsServer"),
@@ -143,13 +103,6 @@ pub(super) async fn deliver(
     request(Method::POST, url, &headers, body.clone()).await
 }
 
-fn sign(secret: &str, body: &[u8]) -> anyhow::Result<String> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret cannot be a key")?;
-    mac.update(body);
-    Ok(hex::encode(mac.finalize().into_bytes()))
-}
-
 /// One request of a command to a relay; the answer's status and body.
 pub(super) async fn request(
     method: Method,
@@ -157,16 +110,16 @@ pub(super) async fn request(
     headers: &[(&'static str, &str)],
     body: Bytes,
 ) -> anyhow::Result<(u16, Bytes)> {
-    let url = url::Url::parse(url).context("the address is not a URL")?;
+    let parsed = url::Url::parse(url).with_context(|| format!("{url:?} is not a URL"))?;
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let value = HeaderValue::from_str(value)
-            .with_context(|| format!("the value of {name} is not a header's"))?;
+            .with_context(|| format!("{name} cannot carry this value"))?;
         map.insert(HeaderName::from_static(name), value);
     }
     let request = transport::Request {
         method,
-        url: &url,
+        url: &parsed,
         headers: map,
         body,
         most: transport::COMMAND,
@@ -176,13 +129,10 @@ pub(super) async fn request(
         .await
     {
         Ok(answer) => Ok((answer.status, answer.body)),
-        Err(transport::Failure::Forbidden) => Err(anyhow!("the address may not be dialled")),
-        Err(transport::Failure::Trouble { words, .. }) => Err(anyhow!(words)),
+        Err(transport::Failure::Forbidden) => bail!("{url} may not be dialled"),
+        Err(transport::Failure::Trouble { words, .. }) => {
+            let host = parsed.authority();
+            bail!("no relay answers at {host} ({words}); is it running? `gogs-relay` starts it")
+        }
     }
-}
-
-#[expect(clippy::print_stdout, reason = "a command's message")]
-fn say(message: &str) -> Outcome {
-    println!("{message}");
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `serve`: runs the relay until SIGTERM or Ctrl-C.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -7,12 +8,13 @@ use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, Outcome, check};
+use super::{Failure, Outcome, check, paint};
 use crate::app::{self, Listeners};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 
 pub(super) fn run(path: &Path) -> Outcome {
     if !path.exists() {
@@ -23,10 +25,20 @@ pub(super) fn run(path: &Path) -> Outcome {
         return Err(Failure::Usage(Some(advice)));
     }
     log_to_stderr();
-    let config = check::load(path)?;
+    let Loaded { config, warnings } = check::load_with_warnings(path)?;
+    for warning in &warnings {
+        let line = warning.line.map(|line| format!(":{line}"));
+        let (file, line) = (&warning.file, line.unwrap_or_default());
+        warn!(
+            "{file}{line}: {}; `gogs-relay check` shows more",
+            warning.message
+        );
+    }
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
-    runtime.block_on(serve(config))?;
-    Ok(())
+    let served = runtime.block_on(serve(config));
+    // A thread that waits for a terminal to take its text would keep the process alive.
+    runtime.shutdown_background();
+    Ok(served?)
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -50,9 +62,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| {
-        format!("failed to listen on {address} (`{key}`); is another relay running?")
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; is another relay running?",
+            ErrorKind::AddrNotAvailable => "; no interface of this machine has the address",
+            _ => "",
+        };
+        anyhow!("failed to listen on {address} (`{key}`): {error}{advice}")
     })
 }
 
@@ -71,12 +87,15 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
     })
 }
 
-/// `RUST_LOG` says how much; `info` when it is silent.
+/// `RUST_LOG` says how much; `info` when it is silent. That nobody reads the log any more does no
+/// harm: its own errors are not told, because telling them on a closed standard error panics.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(paint::stderr().is_on())
+        .log_internal_errors(false)
         .with_target(false)
         .init();
 }

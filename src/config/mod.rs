@@ -62,6 +62,22 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
+impl Config {
+    /// The source of this name, or the first where none is named.
+    ///
+    /// # Errors
+    /// In words, when there is none of this name.
+    pub fn source(&self, name: Option<&str>) -> Result<(&Arc<str>, &Source), String> {
+        let found = match name {
+            Some(name) => self.sources.get_key_value(name),
+            None => self.sources.first_key_value(),
+        };
+        let known = || self.sources.keys().map(AsRef::as_ref).collect::<Vec<_>>();
+        let name = name.unwrap_or_default();
+        found.ok_or_else(|| format!("no source {name:?}; there are {}", known().join(", ")))
+    }
+}
+
 /// The listener for people and scripts.
 #[derive(Clone, Debug)]
 pub struct Admin {

@@ -8,8 +8,7 @@ use super::surrogates::mend_surrogates;
 /// old versions supplied under today's names. Missing fields stay missing.
 pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mended = mend_surrogates(body);
-    let mut payload: Map<String, Value> =
-        serde_json::from_str(&String::from_utf8_lossy(&mended))?;
+    let mut payload: Map<String, Value> = serde_json::from_str(&String::from_utf8_lossy(&mended))?;
     payload.remove("secret");
     for (name, value) in &mut payload {
         tidy(name, value);

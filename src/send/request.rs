@@ -14,7 +14,9 @@ const DELIVERY: &str = "x-gogs-delivery";
 const SLACK_AGENT: &str = concat!("gogs-relay/", env!("CARGO_PKG_VERSION"));
 /// Discord wants this form, and its shield blocks others.
 const DISCORD_AGENT: &str = concat!(
-    "DiscordBot (https://crates.io/crates/gogs-relay, ",
+    "DiscordBot (",
+    env!("CARGO_PKG_HOMEPAGE"),
+    ", ",
     env!("CARGO_PKG_VERSION"),
     ")"
 );

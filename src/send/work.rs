@@ -112,7 +112,16 @@ impl Worker {
             destination,
             templates: &settings.templates,
         };
-        self.courier.attempt(errand, turn).await
+        let outcome = self.courier.attempt(errand, turn).await;
+        tracing::debug!(
+            delivery.id = %lease.id,
+            attempt.number = lease.attempts.saturating_add(1),
+            duration_ms = outcome.trace.duration_ms,
+            "attempt of {}: {}",
+            lease.id,
+            outcome.trace.verdict
+        );
+        outcome
     }
 
     fn settlement(

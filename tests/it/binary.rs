@@ -18,17 +18,31 @@ pub struct Binary {
     child: Child,
     pub hooks: SocketAddr,
     pub admin: SocketAddr,
+    /// What it logged until it was ready.
+    pub said: String,
+}
+
+/// How long somebody reads the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    Stays,
+    LeavesWhenReady,
 }
 
 impl Binary {
     /// Starts `gogs-relay -c <folder>/relay.yaml`, whose listeners have port 0, and waits until
     /// it says where it listens.
     pub fn start(folder: &Path) -> Binary {
+        Binary::start_with(folder, Stdio::null(), Reader::Stays)
+    }
+
+    /// The same, with this standard output and reader of its log.
+    pub fn start_with(folder: &Path, stdout: Stdio, reader: Reader) -> Binary {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
             .arg("-c")
             .arg(folder.join("relay.yaml"))
             .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -41,16 +55,20 @@ impl Binary {
                 log.push_str(&line);
                 log.push('\n');
                 if let Some(addresses) = addresses(&line) {
-                    let _gone = say.send(Ok(addresses));
+                    let _gone = say.send(Ok((addresses, log.clone())));
+                    if reader == Reader::LeavesWhenReady {
+                        return;
+                    }
                 }
             }
             let _gone = say.send(Err(log));
         });
         match said.recv_timeout(PATIENCE) {
-            Ok(Ok((hooks, admin))) => Binary {
+            Ok(Ok(((hooks, admin), said))) => Binary {
                 child,
                 hooks,
                 admin,
+                said,
             },
             Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
             Err(_) => panic!("the relay did not say that it is ready"),
@@ -109,6 +127,19 @@ pub fn signature(secret: &str, body: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
+/// Posts an unsigned push of so many bytes on a connection of its own; the status.
+pub fn unsigned_push(address: SocketAddr, size: usize) -> u16 {
+    let body = format!(r#"{{"ref":"{}"}}"#, "a".repeat(size.saturating_sub(10)));
+    let headers = [
+        ("Host", "relay".to_owned()),
+        ("Content-Type", "application/json".to_owned()),
+        ("X-Gogs-Event", "push".to_owned()),
+        ("Content-Length", body.len().to_string()),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value));
+    raw_post(address, "/hooks/gogs", &headers, &body).status
+}
+
 /// Posts with these headers and this body, and nothing else.
 pub fn raw_post(
     address: SocketAddr,
@@ -122,11 +153,9 @@ pub fn raw_post(
     }
     request.push_str("\r\n");
     let mut client = Client::connect(address).unwrap();
-    client
-        .stream
-        .get_mut()
-        .write_all(&[request.as_bytes(), body.as_bytes()].concat())
-        .unwrap();
+    let request = [request.as_bytes(), body.as_bytes()].concat();
+    // An answer may come, and the connection end, before all is written.
+    let _written = client.stream.get_mut().write_all(&request);
     client.answer().unwrap()
 }
 

@@ -7,7 +7,7 @@ use gogs_relay::clock::Clock;
 use gogs_relay::standin::{FakeSlack, Script, StandIn};
 use serde_json::Value;
 
-use crate::binary::{Binary, PATIENCE};
+use crate::binary::{Binary, PATIENCE, Reader};
 
 /// Runs a command in a folder; its code and what it printed.
 struct Ran {
@@ -122,6 +122,131 @@ fn route_and_render_need_no_running_relay() {
 }
 
 #[test]
+fn without_a_file_a_sample_is_routed_and_rendered() {
+    let folder = folder();
+    run(folder.path(), &["init"]);
+    run(folder.path(), &["route"]).check(0, "push on main in orbit/lander by mira");
+    run(
+        folder.path(),
+        &["render", "--event", "fork", "--to", "screen"],
+    )
+    .check(0, "forked");
+    run(
+        folder.path(),
+        &["render", "--event", "earthquake", "--to", "screen"],
+    )
+    .check(2, "there are push, create");
+    run(folder.path(), &["route", "--source", "nobody"])
+        .check(2, "no source \"nobody\"; there are gogs");
+    run(folder.path(), &["send", "--source", "nobody"])
+        .check(2, "no source \"nobody\"; there are gogs");
+    run(folder.path(), &["send", "--url", "relay", "--secret", "x"])
+        .check(1, "\"relay\" is not a URL");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let folder = folder();
+    for args in [
+        &["init"][..],
+        &["check"],
+        &["route"],
+        &["render", "--to", "screen"],
+        &["completions", "bash"],
+        &["demo"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
+        let output = command
+            .current_dir(folder.path())
+            .args(args)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+const CONSOLE: &str = "listen: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nshutdown_grace: 1s\n\
+                       sources: { gogs: { secret: shipped-secret-change-me } }\n\
+                       destinations: { screen: { console: {} } }\n";
+
+/// `send` to this relay.
+fn send_to(relay: &Binary, folder: &Path) -> Ran {
+    run(
+        folder,
+        &[
+            "send",
+            "--url",
+            &format!("http://{}/hooks/gogs", relay.hooks),
+        ],
+    )
+}
+
+#[test]
+fn the_relay_goes_on_when_nobody_reads_its_log_any_more() {
+    let folder = folder();
+    std::fs::write(folder.path().join("relay.yaml"), CONSOLE).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    // The console fails too, so that there is something to log.
+    drop(reader);
+    let relay = Binary::start_with(folder.path(), writer.into(), Reader::LeavesWhenReady);
+    assert!(
+        relay.said.contains("relay.yaml:4: "),
+        "warned of the shipped secret: {}",
+        relay.said
+    );
+    assert!(
+        !relay.said.contains('\x1b'),
+        "no colour but on a terminal: {}",
+        relay.said
+    );
+    let failed = || {
+        run(
+            folder.path(),
+            &["destinations", "list", "--admin", &relay.admin.to_string()],
+        )
+    };
+    send_to(&relay, folder.path()).check(0, "202");
+    while !failed().out.contains("the console does not take") {}
+    send_to(&relay, folder.path()).check(0, "202");
+    relay.ask_to_stop();
+    assert_eq!(relay.wait().code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_stands_still_does_not_keep_the_relay_from_stopping() {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use std::io::Write;
+    let folder = folder();
+    std::fs::write(folder.path().join("relay.yaml"), CONSOLE).unwrap();
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b' '; 4096]).is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    let relay = Binary::start_with(folder.path(), writer.into(), Reader::Stays);
+    send_to(&relay, folder.path()).check(0, "202");
+    let list = || {
+        run(
+            folder.path(),
+            &["deliveries", "list", "--admin", &relay.admin.to_string()],
+        )
+    };
+    while !list().out.contains("sending") {}
+    relay.ask_to_stop();
+    let (say, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || say.send(relay.wait().code()));
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(Some(0)));
+}
+
+#[test]
 fn completions_are_printed_for_a_shell() {
     run(folder().path(), &["completions", "bash"]).check(0, "complete");
 }
@@ -212,6 +337,8 @@ async fn deliveries_are_found_explained_and_sent_again() {
         ("deliveries list -q mira", 0, "1:chat"),
         ("deliveries show 1:chat", 0, "the body as sent"),
         ("deliveries show 1:chat", 0, "default/slack/release"),
+        ("deliveries show 1", 0, "the body as it arrived"),
+        ("deliveries show 1", 0, "redeliver 1:NAME"),
         ("deliveries redeliver 1:chat", 0, "on its way again"),
         ("deliveries redeliver 7:chat", 1, "7"),
         ("deliveries show nonsense", 1, "<event>:<destination>"),
@@ -302,26 +429,85 @@ async fn the_own_api_lets_nobody_in_without_the_token_or_from_a_foreign_page() {
         ),
         ("GET /healthz", &[host], 200),
         ("GET /readyz", &[host], 200),
+        // A cluster's probe.
+        ("GET /readyz", &["Host: 10.1.2.3:8026"], 200),
         ("GET /", &[host], 401),
     ];
     let admin = running.relay.admin;
     for (request, headers, wanted) in requests {
         let (request, headers) = (request.to_string(), headers.join("\r\n"));
         let shown = format!("{request} {headers}");
-        let asking = tokio::task::spawn_blocking(move || status(admin, &request, &headers));
-        assert_eq!(asking.await.unwrap(), *wanted, "{shown}");
+        let asking = tokio::task::spawn_blocking(move || answer(admin, &request, &headers, ""));
+        assert_eq!(asking.await.unwrap()[9..12], wanted.to_string(), "{shown}");
     }
 }
 
-/// The status of a bare request.
-fn status(address: std::net::SocketAddr, request: &str, headers: &str) -> u16 {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_api_says_in_json_what_is_wrong() {
+    let slack = StandIn::start(FakeSlack::default(), Clock::system());
+    let running = Running::start(&slack.await.unwrap());
+    let large = format!("\"{}\"", "a".repeat(3_000_000));
+    let mistakes = [
+        (
+            "PUT /v1/destinations",
+            "{}",
+            405,
+            "does not take the method",
+        ),
+        ("GET /v1/nowhere", "", 404, "no such path"),
+        ("GET /v1/deliveries/%ff", "", 400, "makes no sense"),
+        ("GET /v1/deliveries?cursor=abc", "", 400, "`next`"),
+        ("GET /v1/deliveries?colour=red", "", 400, "known are state"),
+        ("POST /v1/render", "", 400, "`to`"),
+        ("POST /v1/render", "{", 400, "EOF"),
+        ("POST /v1/render", r#"{"too":"chat"}"#, 400, "unknown field"),
+        ("POST /v1/render", r#"{"to":"nobody"}"#, 404, "nobody"),
+        (
+            "POST /v1/route",
+            r#"{"event":"push","source":"nobody","body":{}}"#,
+            400,
+            "there are gogs",
+        ),
+        (
+            "POST /v1/destinations/chat/hold",
+            r#"{"reason":5}"#,
+            400,
+            "expected a string",
+        ),
+        ("POST /v1/render", &large, 413, "too large"),
+    ];
+    let admin = running.relay.admin;
+    for (request, body, status, words) in mistakes {
+        let headers = "Host: localhost\r\nAuthorization: Bearer night-watch\r\nContent-Type: application/json";
+        let (asked, body) = (request.to_owned(), body.to_owned());
+        let asking = tokio::task::spawn_blocking(move || answer(admin, &asked, headers, &body));
+        let answer = asking.await.unwrap();
+        assert_eq!(answer[9..12], status.to_string(), "{request}: {answer}");
+        let json: Value =
+            serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).expect(request);
+        let said = format!(
+            "{} {}",
+            json["error"].as_str().expect(request),
+            json["hint"]
+        );
+        assert!(said.contains(words), "{request}: {said}");
+        assert!(
+            status != 405 || answer.contains("allow: GET,HEAD\r\n"),
+            "{answer}"
+        );
+    }
+}
+
+/// The whole answer to a request.
+fn answer(address: std::net::SocketAddr, request: &str, headers: &str, body: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let length = body.len();
     let request = format!(
-        "{request} HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{request} HTTP/1.1\r\n{headers}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    answer[9..12].parse().unwrap()
+    answer
 }

@@ -1,5 +1,12 @@
 //! The integration tests: real sockets, the real binary, the real sled, recorded deliveries.
-#![allow(clippy::unwrap_used, clippy::allow_attributes, unreachable_pub)]
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    clippy::let_underscore_must_use,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub
+)]
 
 /// Prints a figure that a test measured, past the capture of the test harness.
 macro_rules! figure {
@@ -23,6 +30,7 @@ mod ingest;
 mod journey;
 mod kill;
 mod lanes;
+mod memory;
 mod messages;
 mod queue;
 mod readme;
