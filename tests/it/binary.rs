@@ -97,6 +97,14 @@ impl Binary {
     pub fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
+
+    /// The highest resident memory so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<u64>().unwrap() * 1024
+    }
 }
 
 impl Drop for Binary {

@@ -442,42 +442,44 @@ async fn the_own_api_lets_nobody_in_without_the_token_or_from_a_foreign_page() {
     }
 }
 
+/// A request, its body, the status of the answer, and some of its words.
+const MISTAKES: &[(&str, &str, u16, &str)] = &[
+    (
+        "PUT /v1/destinations",
+        "{}",
+        405,
+        "does not take the method",
+    ),
+    ("GET /v1/nowhere", "", 404, "no such path"),
+    ("GET /v1/deliveries/%ff", "", 400, "makes no sense"),
+    ("GET /v1/deliveries?cursor=abc", "", 400, "`next`"),
+    ("GET /v1/deliveries?colour=red", "", 400, "known are state"),
+    ("POST /v1/render", "", 400, "`to`"),
+    ("POST /v1/render", "{", 400, "EOF"),
+    ("POST /v1/render", r#"{"too":"chat"}"#, 400, "unknown field"),
+    ("POST /v1/render", r#"{"to":"nobody"}"#, 404, "nobody"),
+    (
+        "POST /v1/route",
+        r#"{"event":"push","source":"nobody","body":{}}"#,
+        400,
+        "there are gogs",
+    ),
+    (
+        "POST /v1/destinations/chat/hold",
+        r#"{"reason":5}"#,
+        400,
+        "expected a string",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_api_says_in_json_what_is_wrong() {
     let slack = StandIn::start(FakeSlack::default(), Clock::system());
     let running = Running::start(&slack.await.unwrap());
     let large = format!("\"{}\"", "a".repeat(3_000_000));
-    let mistakes = [
-        (
-            "PUT /v1/destinations",
-            "{}",
-            405,
-            "does not take the method",
-        ),
-        ("GET /v1/nowhere", "", 404, "no such path"),
-        ("GET /v1/deliveries/%ff", "", 400, "makes no sense"),
-        ("GET /v1/deliveries?cursor=abc", "", 400, "`next`"),
-        ("GET /v1/deliveries?colour=red", "", 400, "known are state"),
-        ("POST /v1/render", "", 400, "`to`"),
-        ("POST /v1/render", "{", 400, "EOF"),
-        ("POST /v1/render", r#"{"too":"chat"}"#, 400, "unknown field"),
-        ("POST /v1/render", r#"{"to":"nobody"}"#, 404, "nobody"),
-        (
-            "POST /v1/route",
-            r#"{"event":"push","source":"nobody","body":{}}"#,
-            400,
-            "there are gogs",
-        ),
-        (
-            "POST /v1/destinations/chat/hold",
-            r#"{"reason":5}"#,
-            400,
-            "expected a string",
-        ),
-        ("POST /v1/render", &large, 413, "too large"),
-    ];
+    let too_large = ("POST /v1/render", large.as_str(), 413, "too large");
     let admin = running.relay.admin;
-    for (request, body, status, words) in mistakes {
+    for (request, body, status, words) in MISTAKES.iter().copied().chain([too_large]) {
         let headers = "Host: localhost\r\nAuthorization: Bearer night-watch\r\nContent-Type: application/json";
         let (asked, body) = (request.to_owned(), body.to_owned());
         let asking = tokio::task::spawn_blocking(move || answer(admin, &asked, headers, &body));
