@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::queue::chunk::{Damaged, MAX_RATIO, ROOM};
 
 /// A block is so many bytes before they are compressed, or fewer.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 64 << 10;
 /// Before each block: its length unpacked, and its length, both of 4 bytes.
 const FRAME: usize = 8;
 

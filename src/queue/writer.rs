@@ -130,13 +130,17 @@ impl Writer {
         if built.packed.len() <= PAGE {
             return Ok(built);
         }
+        let first = built.head.first;
         let mut chunks = built.packed.split(built.of()).peekable();
         while chunks.peek().is_some() {
             let taken = self.engine.shared().pending.take(SETTLEMENTS);
             let mut batch = Batch::new();
             taken.add_to(&mut batch);
+            let mut keys = Vec::with_capacity(CHUNKS);
             for (n, chunk) in chunks.by_ref().take(CHUNKS) {
-                batch.put(&key::page_chunk(built.head.first, n), &chunk);
+                let key = key::page_chunk(first, n);
+                batch.put(&key, &chunk);
+                keys.push(key);
             }
             if let Err(fault) = self.engine.store.commit(batch) {
                 self.engine.shared().pending.give_back(taken);
@@ -145,6 +149,7 @@ impl Writer {
                 return Err(fault);
             }
             self.publish(&taken, None);
+            self.engine.store.let_go(&keys);
         }
         drop(chunks);
         built.chunks_are_written = true;
