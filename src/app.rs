@@ -85,6 +85,7 @@ pub async fn run(
     ));
     let queue = relay.queue.clone();
     shared.ready(relay);
+    info!("for Gogs, as payload URL: {}", payload_urls(&config));
     info!(
         "ready: hooks at http://{}/hooks/…, own API at http://{}/; sources: {}; destinations: {}",
         addresses.0,
@@ -173,6 +174,14 @@ fn options(config: &Config) -> Options {
         backlog: config.limits.backlog,
         free_disk: config.limits.free_disk,
     }
+}
+
+/// Where each source's hook is for the outside.
+fn payload_urls(config: &Config) -> String {
+    let base = config.public_url.as_str().trim_end_matches('/');
+    let names = config.sources.keys();
+    let urls: Vec<String> = names.map(|name| format!("{base}/hooks/{name}")).collect();
+    urls.join(", ")
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {

@@ -16,7 +16,7 @@ pub(super) enum Command {
     List(List),
     /// Show one in full: every attempt, the last answer, the body as sent
     Show {
-        /// <event>:<destination>, for example 1234:team-slack; 1234 alone shows what arrived
+        /// EVENT:DESTINATION, for example 1234:team-slack; 1234 alone shows what arrived
         id: String,
         /// Print JSON
         #[arg(long)]
@@ -26,14 +26,14 @@ pub(super) enum Command {
     },
     /// Send one again, whatever became of it
     Redeliver {
-        /// <event>:<destination>
+        /// EVENT:DESTINATION, for example 1234:team-slack
         id: String,
         #[command(flatten)]
         address: Address,
     },
     /// Cancel one that waits
     Cancel {
-        /// <event>:<destination>
+        /// EVENT:DESTINATION, for example 1234:team-slack
         id: String,
         #[command(flatten)]
         address: Address,

@@ -118,7 +118,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
-const CONSOLE: &str = "listen: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nshutdown_grace: 1s\n\
+const CONSOLE: &str = "listen: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nshutdown_grace: 1s\npublic_url: 'https://hooks.example.org/relay'\n\
                        sources: { gogs: { secret: shipped-secret-change-me } }\n\
                        destinations: { screen: { console: {} } }\n";
 
@@ -135,7 +135,8 @@ fn the_relay_goes_on_when_nobody_reads_its_log_any_more() {
     // The console fails too, so that there is something to log.
     drop(reader);
     let relay = Binary::start_with(folder.path(), writer.into(), Reader::LeavesWhenReady);
-    assert!(relay.said.contains("relay.yaml:4: "), "warned of the shipped secret: {}", relay.said);
+    assert!(relay.said.contains("relay.yaml:5: "), "warned of the shipped secret: {}", relay.said);
+    assert!(relay.said.contains("https://hooks.example.org/relay/hooks/gogs"), "{}", relay.said);
     assert!(!relay.said.contains('\x1b'), "no colour but on a terminal: {}", relay.said);
     let failed = || run(folder.path(), &["destinations", "list", "--admin", &relay.admin.to_string()]);
     send_to(&relay, folder.path()).check(0, "202");
