@@ -84,7 +84,13 @@ impl Binary {
     /// SIGTERM.
     pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the end, and says how it was.
@@ -149,7 +155,12 @@ pub fn unsigned_push(address: SocketAddr, size: usize) -> u16 {
 }
 
 /// Posts with these headers and this body, and nothing else.
-pub fn raw_post(address: SocketAddr, path: &str, headers: &[(String, String)], body: &str) -> Answer {
+pub fn raw_post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> Answer {
     let mut request = format!("POST {path} HTTP/1.1\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
@@ -185,9 +196,17 @@ impl Client {
     }
 
     /// Posts a signed delivery; an error when the relay goes away.
-    pub fn deliver(&mut self, source: &str, secret: &str, id: &str, body: &str) -> std::io::Result<Answer> {
+    pub fn deliver(
+        &mut self,
+        source: &str,
+        secret: &str,
+        id: &str,
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let head = head(source, secret, id, body, "");
-        self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.stream
+            .get_mut()
+            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         self.answer()
     }
 
@@ -246,7 +265,10 @@ impl HalfSent {
         client.stream.get_mut().write_all(head.as_bytes()).unwrap();
         let mut lines = String::new();
         while !lines.ends_with("\r\n\r\n") {
-            assert!(client.stream.read_line(&mut lines).unwrap() > 0, "closed after {lines:?}");
+            assert!(
+                client.stream.read_line(&mut lines).unwrap() > 0,
+                "closed after {lines:?}"
+            );
         }
         assert!(lines.starts_with("HTTP/1.1 100 "), "{lines}");
         HalfSent { client, id, body }
@@ -254,7 +276,11 @@ impl HalfSent {
 
     /// Sends the body; the id, and the answer.
     pub fn finish(mut self) -> (String, Answer) {
-        self.client.stream.get_mut().write_all(self.body.as_bytes()).unwrap();
+        self.client
+            .stream
+            .get_mut()
+            .write_all(self.body.as_bytes())
+            .unwrap();
         (self.id, self.client.answer().unwrap())
     }
 }

@@ -18,7 +18,11 @@ struct Ran {
 
 fn run(folder: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
-    let Output { status, stdout, stderr } = command.current_dir(folder).args(args).output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.current_dir(folder).args(args).output().unwrap();
     Ran {
         code: status.code().unwrap(),
         out: String::from_utf8(stdout).unwrap(),
@@ -32,7 +36,10 @@ impl Ran {
     fn check(&self, code: i32, words: &str) -> &Ran {
         let Ran { out, err, .. } = self;
         assert_eq!(self.code, code, "{out}{err}");
-        assert!(out.contains(words) || err.contains(words), "{words:?} is not in:\n{out}{err}");
+        assert!(
+            out.contains(words) || err.contains(words),
+            "{words:?} is not in:\n{out}{err}"
+        );
         self
     }
 }
@@ -51,8 +58,13 @@ fn init_writes_a_configuration_that_check_likes_and_never_overwrites_one() {
     run(folder.path(), &["init"]).check(2, "`--force` writes over it");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
     run(folder.path(), &["init", "--force"]).check(0, "wrote relay.yaml");
-    assert_ne!(std::fs::read_to_string(&path).unwrap(), first, "each has a secret of its own");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_ne!(
+        std::fs::read_to_string(&path).unwrap(),
+        first,
+        "each has a secret of its own"
+    );
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "it holds a secret");
 }
 
@@ -66,9 +78,18 @@ fn wrong_usage_and_wrong_configuration_end_with_two_and_failures_with_one() {
     let folder = folder();
     run(folder.path(), &["fly"]).check(2, "unrecognized subcommand");
     run(folder.path(), &["init"]);
-    run(folder.path(), &["send", "--event", "earthquake"]).check(2, "there is no sample of \"earthquake\"");
-    run(folder.path(), &["send", "--url", "http://127.0.0.1:9/hooks/gogs"]).check(1, "no relay answers at");
-    run(folder.path(), &["deliveries", "list", "--admin", "127.0.0.1:9"]).check(1, "is it running?");
+    run(folder.path(), &["send", "--event", "earthquake"])
+        .check(2, "there is no sample of \"earthquake\"");
+    run(
+        folder.path(),
+        &["send", "--url", "http://127.0.0.1:9/hooks/gogs"],
+    )
+    .check(1, "no relay answers at");
+    run(
+        folder.path(),
+        &["deliveries", "list", "--admin", "127.0.0.1:9"],
+    )
+    .check(1, "is it running?");
     run(folder.path(), &["route", "nothing.json"]).check(1, "failed to read nothing.json");
     std::fs::write(folder.path().join("relay.yaml"), "destinatoins: {}\n").unwrap();
     run(folder.path(), &["check"]).check(2, "destinations");
@@ -85,12 +106,19 @@ fn route_and_render_need_no_running_relay() {
     let push = r#"{"ref":"refs/heads/main","before":"a","after":"b","commits":[],"repository":{"full_name":"orbit/lander","html_url":"https://git.invalid/orbit/lander"},"sender":{"username":"mira"}}"#;
     std::fs::write(folder.path().join("push.json"), push).unwrap();
     let routed = run(folder.path(), &["route", "push.json"]);
-    routed.check(0, "goes to: screen").check(0, "releases: passed over").check(0, "push on main in orbit/lander by mira");
+    routed
+        .check(0, "goes to: screen")
+        .check(0, "releases: passed over")
+        .check(0, "push on main in orbit/lander by mira");
     let rendered = run(folder.path(), &["render", "push.json", "--to", "chat"]);
     rendered.check(0, "mira");
     let body: Value = serde_json::from_str(&rendered.out).expect("the exact body is JSON");
-    assert!(body["text"].as_str().unwrap().contains("orbit/lander"), "{body}");
-    run(folder.path(), &["render", "push.json", "--to", "nobody"]).check(2, "there are chat, screen");
+    assert!(
+        body["text"].as_str().unwrap().contains("orbit/lander"),
+        "{body}"
+    );
+    run(folder.path(), &["render", "push.json", "--to", "nobody"])
+        .check(2, "there are chat, screen");
 }
 
 #[test]
@@ -98,23 +126,50 @@ fn without_a_file_a_sample_is_routed_and_rendered() {
     let folder = folder();
     run(folder.path(), &["init"]);
     run(folder.path(), &["route"]).check(0, "push on main in orbit/lander by mira");
-    run(folder.path(), &["render", "--event", "fork", "--to", "screen"]).check(0, "forked");
-    run(folder.path(), &["render", "--event", "earthquake", "--to", "screen"]).check(2, "there are push, create");
-    run(folder.path(), &["route", "--source", "nobody"]).check(2, "no source \"nobody\"; there are gogs");
-    run(folder.path(), &["send", "--source", "nobody"]).check(2, "no source \"nobody\"; there are gogs");
-    run(folder.path(), &["send", "--url", "relay", "--secret", "x"]).check(1, "\"relay\" is not a URL");
+    run(
+        folder.path(),
+        &["render", "--event", "fork", "--to", "screen"],
+    )
+    .check(0, "forked");
+    run(
+        folder.path(),
+        &["render", "--event", "earthquake", "--to", "screen"],
+    )
+    .check(2, "there are push, create");
+    run(folder.path(), &["route", "--source", "nobody"])
+        .check(2, "no source \"nobody\"; there are gogs");
+    run(folder.path(), &["send", "--source", "nobody"])
+        .check(2, "no source \"nobody\"; there are gogs");
+    run(folder.path(), &["send", "--url", "relay", "--secret", "x"])
+        .check(1, "\"relay\" is not a URL");
 }
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let folder = folder();
-    for args in [&["init"][..], &["check"], &["route"], &["render", "--to", "screen"], &["completions", "bash"], &["demo"]] {
+    for args in [
+        &["init"][..],
+        &["check"],
+        &["route"],
+        &["render", "--to", "screen"],
+        &["completions", "bash"],
+        &["demo"],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
-        let output = command.current_dir(folder.path()).args(args).stdout(writer).output().unwrap();
+        let output = command
+            .current_dir(folder.path())
+            .args(args)
+            .stdout(writer)
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{args:?}");
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
     }
 }
 
@@ -124,7 +179,14 @@ const CONSOLE: &str = "listen: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\nsh
 
 /// `send` to this relay.
 fn send_to(relay: &Binary, folder: &Path) -> Ran {
-    run(folder, &["send", "--url", &format!("http://{}/hooks/gogs", relay.hooks)])
+    run(
+        folder,
+        &[
+            "send",
+            "--url",
+            &format!("http://{}/hooks/gogs", relay.hooks),
+        ],
+    )
 }
 
 #[test]
@@ -135,10 +197,29 @@ fn the_relay_goes_on_when_nobody_reads_its_log_any_more() {
     // The console fails too, so that there is something to log.
     drop(reader);
     let relay = Binary::start_with(folder.path(), writer.into(), Reader::LeavesWhenReady);
-    assert!(relay.said.contains("relay.yaml:5: "), "warned of the shipped secret: {}", relay.said);
-    assert!(relay.said.contains("https://hooks.example.org/relay/hooks/gogs"), "{}", relay.said);
-    assert!(!relay.said.contains('\x1b'), "no colour but on a terminal: {}", relay.said);
-    let failed = || run(folder.path(), &["destinations", "list", "--admin", &relay.admin.to_string()]);
+    assert!(
+        relay.said.contains("relay.yaml:5: "),
+        "warned of the shipped secret: {}",
+        relay.said
+    );
+    assert!(
+        relay
+            .said
+            .contains("https://hooks.example.org/relay/hooks/gogs"),
+        "{}",
+        relay.said
+    );
+    assert!(
+        !relay.said.contains('\x1b'),
+        "no colour but on a terminal: {}",
+        relay.said
+    );
+    let failed = || {
+        run(
+            folder.path(),
+            &["destinations", "list", "--admin", &relay.admin.to_string()],
+        )
+    };
     send_to(&relay, folder.path()).check(0, "202");
     while !failed().out.contains("the console does not take") {}
     send_to(&relay, folder.path()).check(0, "202");
@@ -159,7 +240,12 @@ fn a_terminal_that_stands_still_does_not_keep_the_relay_from_stopping() {
     fcntl_setfl(&writer, flags).unwrap();
     let relay = Binary::start_with(folder.path(), writer.into(), Reader::Stays);
     send_to(&relay, folder.path()).check(0, "202");
-    let list = || run(folder.path(), &["deliveries", "list", "--admin", &relay.admin.to_string()]);
+    let list = || {
+        run(
+            folder.path(),
+            &["deliveries", "list", "--admin", &relay.admin.to_string()],
+        )
+    };
     while !list().out.contains("sending") {}
     relay.ask_to_stop();
     let (say, ended) = std::sync::mpsc::channel();
@@ -176,7 +262,13 @@ fn completions_are_printed_for_a_shell() {
 fn the_demo_shows_every_event_at_every_service_and_what_was_retried() {
     let shown = run(folder().path(), &["demo"]);
     shown.check(0, "24 deliveries made, in order for each destination");
-    for words in ["answered 429", "answered 503", "closed the connection", "pushed 2 commits to main", "merged pull request"] {
+    for words in [
+        "answered 429",
+        "answered 503",
+        "closed the connection",
+        "pushed 2 commits to main",
+        "merged pull request",
+    ] {
         shown.check(0, words);
     }
 }
@@ -203,8 +295,15 @@ impl Running {
 
     /// A command to the running relay, whose address relay.yaml does not know.
     fn run(&self, args: &[&str]) -> Ran {
-        let (admin, hook) = (format!("http://{}", self.relay.admin), format!("http://{}/hooks/gogs", self.relay.hooks));
-        let more: &[&str] = if args[0] == "send" { &["--url", &hook] } else { &["--admin", &admin, "--token", "night-watch"] };
+        let (admin, hook) = (
+            format!("http://{}", self.relay.admin),
+            format!("http://{}/hooks/gogs", self.relay.hooks),
+        );
+        let more: &[&str] = if args[0] == "send" {
+            &["--url", &hook]
+        } else {
+            &["--admin", &admin, "--token", "night-watch"]
+        };
         run(self.folder.path(), &[args, more].concat())
     }
 }
@@ -217,30 +316,56 @@ async fn beside<T: Send + 'static>(commands: impl FnOnce() -> T + Send + 'static
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_found_explained_and_sent_again() {
     let clock = Clock::system();
-    let slack = StandIn::start(FakeSlack::default(), clock.clone()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), clock.clone())
+        .await
+        .unwrap();
     let url = slack.url();
     let running = Running::start(&slack);
     let running = beside(move || {
-        running.run(&["send", "--event", "release"]).check(0, r#"202 {"event":1,"destinations":["chat"]}"#);
+        running
+            .run(&["send", "--event", "release"])
+            .check(0, r#"202 {"event":1,"destinations":["chat"]}"#);
         running
     })
     .await;
     clock.timeout(PATIENCE, slack.wait_for(1)).await.unwrap();
     let running = beside(move || {
         // The record follows the answer within moments; until then the delivery is under way.
-        while !running.run(&["deliveries", "list"]).out.contains("delivered") {}
-        running.run(&["deliveries", "list", "--event", "push"]).check(0, "no deliveries");
-        running.run(&["deliveries", "list", "--state", "asleep"]).check(1, "is no state of a delivery");
+        while !running
+            .run(&["deliveries", "list"])
+            .out
+            .contains("delivered")
+        {}
+        running
+            .run(&["deliveries", "list", "--event", "push"])
+            .check(0, "no deliveries");
+        running
+            .run(&["deliveries", "list", "--state", "asleep"])
+            .check(1, "is no state of a delivery");
         let shown = running.run(&["deliveries", "show", "1:chat"]);
-        shown.check(0, "the body as sent").check(0, "default/slack/release");
-        running.run(&["deliveries", "show", "1"]).check(0, "the body as it arrived").check(0, "redeliver 1:NAME");
+        shown
+            .check(0, "the body as sent")
+            .check(0, "default/slack/release");
+        running
+            .run(&["deliveries", "show", "1"])
+            .check(0, "the body as it arrived")
+            .check(0, "redeliver 1:NAME");
         let json = running.run(&["deliveries", "show", "1:chat", "--json"]);
         let json: Value = serde_json::from_str(&json.out).unwrap();
-        assert_eq!((&json["state"], &json["attempts"][0]["status"]), (&"delivered".into(), &200.into()));
+        assert_eq!(
+            (&json["state"], &json["attempts"][0]["status"]),
+            (&"delivered".into(), &200.into())
+        );
         assert!(!json.to_string().contains(&url), "URLs are passwords");
-        running.run(&["deliveries", "redeliver", "1:chat"]).check(0, "on its way again");
-        running.run(&["deliveries", "redeliver", "7:chat"]).check(1, "7");
-        running.run(&["deliveries", "show", "nonsense"]).check(1, "<event>:<destination>");
+        running
+            .run(&["deliveries", "redeliver", "1:chat"])
+            .check(0, "on its way again");
+        running
+            .run(&["deliveries", "redeliver", "7:chat"])
+            .check(1, "7");
+        running
+            .run(&["deliveries", "show", "nonsense"])
+            .check(1, "<event>:<destination>");
         running
     })
     .await;
@@ -251,22 +376,45 @@ async fn deliveries_are_found_explained_and_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_is_held_resumed_emptied_and_tested() {
     let clock = Clock::system();
-    let slack = StandIn::start(FakeSlack::default(), clock.clone()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), clock.clone())
+        .await
+        .unwrap();
     let running = Running::start(&slack);
     let running = beside(move || {
-        running.run(&["destinations", "hold", "chat", "--reason", "moving house"]).check(0, "chat is held");
+        running
+            .run(&["destinations", "hold", "chat", "--reason", "moving house"])
+            .check(0, "chat is held");
         running.run(&["send"]).check(0, "202");
-        running.run(&["destinations", "list"]).check(0, "held").check(0, "moving house");
-        running.run(&["deliveries", "list", "--state", "held"]).check(0, "1:chat");
-        running.run(&["destinations", "discard", "chat"]).check(2, "--expect 1");
-        running.run(&["destinations", "discard", "chat", "--expect", "5"]).check(1, "1");
-        running.run(&["destinations", "discard", "chat", "--expect", "1"]).check(0, "cancelled 1");
-        running.run(&["deliveries", "list", "--state", "cancelled"]).check(0, "1:chat");
+        running
+            .run(&["destinations", "list"])
+            .check(0, "held")
+            .check(0, "moving house");
+        running
+            .run(&["deliveries", "list", "--state", "held"])
+            .check(0, "1:chat");
+        running
+            .run(&["destinations", "discard", "chat"])
+            .check(2, "--expect 1");
+        running
+            .run(&["destinations", "discard", "chat", "--expect", "5"])
+            .check(1, "1");
+        running
+            .run(&["destinations", "discard", "chat", "--expect", "1"])
+            .check(0, "cancelled 1");
+        running
+            .run(&["deliveries", "list", "--state", "cancelled"])
+            .check(0, "1:chat");
         running.run(&["send"]).check(0, "202");
         running.run(&["send"]).check(0, "202");
-        running.run(&["deliveries", "cancel", "2:chat"]).check(0, "cancelled");
-        running.run(&["destinations", "hold", "nobody"]).check(1, "nobody");
-        running.run(&["destinations", "resume", "chat"]).check(0, "goes on");
+        running
+            .run(&["deliveries", "cancel", "2:chat"])
+            .check(0, "cancelled");
+        running
+            .run(&["destinations", "hold", "nobody"])
+            .check(1, "nobody");
+        running
+            .run(&["destinations", "resume", "chat"])
+            .check(0, "goes on");
         running
     })
     .await;
@@ -274,8 +422,12 @@ async fn a_destination_is_held_resumed_emptied_and_tested() {
     assert_eq!(received.len(), 1, "only the third was left");
     slack.script([Script::status(404).body("no_service")]);
     beside(move || {
-        running.run(&["destinations", "test", "chat"]).check(1, "no_service");
-        running.run(&["destinations", "test", "chat"]).check(0, "delivered");
+        running
+            .run(&["destinations", "test", "chat"])
+            .check(1, "no_service");
+        running
+            .run(&["destinations", "test", "chat"])
+            .check(0, "delivered");
     })
     .await;
     assert_eq!(slack.violations(), Vec::<String>::new());
@@ -283,42 +435,98 @@ async fn a_destination_is_held_resumed_emptied_and_tested() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_api_lets_nobody_in_without_the_token_or_from_a_foreign_page() {
-    let slack = StandIn::start(FakeSlack::default(), Clock::system()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), Clock::system())
+        .await
+        .unwrap();
     let running = Running::start(&slack);
     beside(move || {
         let list = |headers: &[&str]| status(running.relay.admin, "GET /v1/destinations", headers);
         let token = "Authorization: Bearer night-watch";
         assert_eq!(list(&["Host: localhost", token]), 200);
         assert_eq!(list(&["Host: localhost"]), 401);
-        assert_eq!(list(&["Host: localhost", "Authorization: Bearer night-watcH"]), 401);
+        assert_eq!(
+            list(&["Host: localhost", "Authorization: Bearer night-watcH"]),
+            401
+        );
         assert_eq!(list(&["Host: relay.evil.example", token]), 421);
-        let hold = |headers: &[&str]| status(running.relay.admin, "POST /v1/destinations/chat/hold", headers);
+        let hold = |headers: &[&str]| {
+            status(
+                running.relay.admin,
+                "POST /v1/destinations/chat/hold",
+                headers,
+            )
+        };
         let json = "Content-Type: application/json";
         assert_eq!(hold(&["Host: localhost", token]), 415);
-        assert_eq!(hold(&["Host: localhost", token, json, "Origin: https://evil.example"]), 403);
-        assert_eq!(hold(&["Host: localhost", token, json, "Origin: http://localhost:8026"]), 200);
-        let probe = |path: &str| status(running.relay.admin, &format!("GET {path}"), &["Host: localhost"]);
-        assert_eq!((probe("/healthz"), probe("/readyz"), probe("/")), (200, 200, 401));
-        assert_eq!(status(running.relay.admin, "GET /readyz", &["Host: 10.1.2.3:8026"]), 200, "a cluster's probe");
+        assert_eq!(
+            hold(&[
+                "Host: localhost",
+                token,
+                json,
+                "Origin: https://evil.example"
+            ]),
+            403
+        );
+        assert_eq!(
+            hold(&[
+                "Host: localhost",
+                token,
+                json,
+                "Origin: http://localhost:8026"
+            ]),
+            200
+        );
+        let probe = |path: &str| {
+            status(
+                running.relay.admin,
+                &format!("GET {path}"),
+                &["Host: localhost"],
+            )
+        };
+        assert_eq!(
+            (probe("/healthz"), probe("/readyz"), probe("/")),
+            (200, 200, 401)
+        );
+        assert_eq!(
+            status(running.relay.admin, "GET /readyz", &["Host: 10.1.2.3:8026"]),
+            200,
+            "a cluster's probe"
+        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_own_api_says_in_json_what_is_wrong() {
-    let slack = StandIn::start(FakeSlack::default(), Clock::system()).await.unwrap();
+    let slack = StandIn::start(FakeSlack::default(), Clock::system())
+        .await
+        .unwrap();
     let running = Running::start(&slack);
     beside(move || {
         let check = |request: &str, body: &str, status: u16, words: &str| {
-            let headers = ["Host: localhost", "Authorization: Bearer night-watch", "Content-Type: application/json"];
+            let headers = [
+                "Host: localhost",
+                "Authorization: Bearer night-watch",
+                "Content-Type: application/json",
+            ];
             let answer = answer(running.relay.admin, request, &headers, body);
             assert_eq!(answer[9..12], status.to_string(), "{request}: {answer}");
-            let json: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).expect(request);
-            let said = format!("{} {}", json["error"].as_str().expect(request), json["hint"]);
+            let json: Value =
+                serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).expect(request);
+            let said = format!(
+                "{} {}",
+                json["error"].as_str().expect(request),
+                json["hint"]
+            );
             assert!(said.contains(words), "{request}: {said}");
             answer
         };
-        let answer = check("PUT /v1/destinations", "{}", 405, "does not take the method");
+        let answer = check(
+            "PUT /v1/destinations",
+            "{}",
+            405,
+            "does not take the method",
+        );
         assert!(answer.contains("allow: GET,HEAD\r\n"), "{answer}");
         check("GET /v1/nowhere", "", 404, "no such path");
         check("GET /v1/deliveries/%ff", "", 400, "makes no sense");
@@ -328,8 +536,18 @@ async fn the_own_api_says_in_json_what_is_wrong() {
         check("POST /v1/render", "{", 400, "EOF");
         check("POST /v1/render", r#"{"too":"chat"}"#, 400, "unknown field");
         check("POST /v1/render", r#"{"to":"nobody"}"#, 404, "nobody");
-        check("POST /v1/route", r#"{"event":"push","source":"nobody","body":{}}"#, 400, "there are gogs");
-        check("POST /v1/destinations/chat/hold", r#"{"reason":5}"#, 400, "expected a string");
+        check(
+            "POST /v1/route",
+            r#"{"event":"push","source":"nobody","body":{}}"#,
+            400,
+            "there are gogs",
+        );
+        check(
+            "POST /v1/destinations/chat/hold",
+            r#"{"reason":5}"#,
+            400,
+            "expected a string",
+        );
         let large = format!("\"{}\"", "a".repeat(3_000_000));
         check("POST /v1/render", &large, 413, "too large");
     })
@@ -338,7 +556,9 @@ async fn the_own_api_says_in_json_what_is_wrong() {
 
 /// The status of a bare request.
 fn status(address: std::net::SocketAddr, request: &str, headers: &[&str]) -> u16 {
-    answer(address, request, headers, "")[9..12].parse().unwrap()
+    answer(address, request, headers, "")[9..12]
+        .parse()
+        .unwrap()
 }
 
 /// The whole answer to a request.
@@ -346,7 +566,9 @@ fn answer(address: std::net::SocketAddr, request: &str, headers: &[&str], body: 
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     let (headers, length) = (headers.join("\r\n"), body.len());
-    let request = format!("{request} HTTP/1.1\r\n{headers}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let request = format!(
+        "{request} HTTP/1.1\r\n{headers}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -1,12 +1,11 @@
 //! One delivery in, one out: recorded deliveries through the whole relay.
 
-
 use gogs_relay::clock::Clock;
 use gogs_relay::standin::{FakeGogs, Received, StandIn};
 
+use crate::binary::{Answer, PATIENCE, raw_post};
 use crate::corpus::{self, Delivered, Recorded};
 use crate::relay::TestRelay;
-use crate::binary::{Answer, PATIENCE, raw_post};
 
 /// Under which the destinations want signatures.
 const OUT: &str = "destination-s3cret";
@@ -44,7 +43,9 @@ fn json(delivered: &Delivered) -> Vec<u8> {
     if delivered.header("content-type") == Some("application/json") {
         return delivered.body.clone().into_bytes();
     }
-    let (name, value) = form_urlencoded::parse(delivered.body.as_bytes()).next().unwrap();
+    let (name, value) = form_urlencoded::parse(delivered.body.as_bytes())
+        .next()
+        .unwrap();
     assert_eq!(name, "payload");
     value.into_owned().into_bytes()
 }
@@ -61,8 +62,12 @@ impl World {
     async fn start() -> World {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
-        let json = StandIn::start(FakeGogs::with_secret(OUT), clock.clone()).await.unwrap();
-        let form = StandIn::start(FakeGogs::with_secret(OUT), clock.clone()).await.unwrap();
+        let json = StandIn::start(FakeGogs::with_secret(OUT), clock.clone())
+            .await
+            .unwrap();
+        let form = StandIn::start(FakeGogs::with_secret(OUT), clock.clone())
+            .await
+            .unwrap();
         let yaml = format!(
             "sources:\n  gogs: {{ secret: {}, same_body: off }}\n  open: {{ unsigned: allow, same_body: off }}\n\
              destinations:\n  json: {{ gogs: {{ url: '{}', secret: {OUT} }} }}\n\
@@ -72,22 +77,35 @@ impl World {
             form.url(),
         );
         let relay = TestRelay::start(folder.path(), &yaml, clock).await;
-        World { folder, relay, json, form }
+        World {
+            folder,
+            relay,
+            json,
+            form,
+        }
     }
 
     async fn post(&self, posted: &Posted) -> Answer {
-        let (address, source) = (self.relay.hooks, if posted.signed { "gogs" } else { "open" });
+        let (address, source) = (
+            self.relay.hooks,
+            if posted.signed { "gogs" } else { "open" },
+        );
         let headers = posted.delivered.headers.clone();
         let body = posted.delivered.body.clone();
         let path = format!("/hooks/{source}");
-        tokio::task::spawn_blocking(move || raw_post(address, &path, &headers, &body)).await.unwrap()
+        tokio::task::spawn_blocking(move || raw_post(address, &path, &headers, &body))
+            .await
+            .unwrap()
     }
 
     /// Waits until both receivers have `count` requests, checks each against what went in, and
     /// stops the relay.
     async fn finish(self, sent: &[Posted]) {
         for standin in [&self.json, &self.form] {
-            let received = Clock::system().timeout(PATIENCE, standin.wait_for(sent.len())).await.unwrap();
+            let received = Clock::system()
+                .timeout(PATIENCE, standin.wait_for(sent.len()))
+                .await
+                .unwrap();
             check(sent, &received);
             assert_eq!(standin.violations(), Vec::<String>::new());
         }
@@ -101,7 +119,12 @@ fn check(sent: &[Posted], received: &[Received]) {
     assert_eq!(sent.len(), received.len());
     for (sent, received) in sent.iter().zip(received) {
         let payload = FakeGogs::payload(received).unwrap();
-        assert_eq!(String::from_utf8(payload).unwrap().as_bytes(), sent.json, "the payload of {}", sent.id);
+        assert_eq!(
+            String::from_utf8(payload).unwrap().as_bytes(),
+            sent.json,
+            "the payload of {}",
+            sent.id
+        );
         assert_eq!(received.header("x-gogs-delivery"), sent.id);
         assert_eq!(received.header("x-gogs-event"), sent.event);
     }
@@ -109,8 +132,10 @@ fn check(sent: &[Posted], received: &[Received]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_delivery_leaves_byte_for_byte_and_signed_anew_as_json_and_as_form() {
-    let (repeats, firsts): (Vec<Posted>, Vec<Posted>) =
-        corpus::all().into_iter().flat_map(gogs_deliveries).partition(|posted| posted.repeats);
+    let (repeats, firsts): (Vec<Posted>, Vec<Posted>) = corpus::all()
+        .into_iter()
+        .flat_map(gogs_deliveries)
+        .partition(|posted| posted.repeats);
     let world = World::start().await;
     for posted in &firsts {
         let answer = world.post(posted).await;
@@ -124,7 +149,10 @@ async fn every_recorded_delivery_leaves_byte_for_byte_and_signed_anew_as_json_an
         world.finish(std::slice::from_ref(posted)).await;
     }
     let (json, signed) = (
-        firsts.iter().filter(|posted| posted.delivered.body.starts_with('{')).count(),
+        firsts
+            .iter()
+            .filter(|posted| posted.delivered.body.starts_with('{'))
+            .count(),
         firsts.iter().filter(|posted| posted.signed).count(),
     );
     println!(

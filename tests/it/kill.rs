@@ -22,8 +22,12 @@ fn kills() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_before_a_kill_arrives_after_the_restart() {
     let clock = Clock::system();
-    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
-    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
+    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
+        .await
+        .unwrap();
+    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
 
@@ -39,7 +43,11 @@ async fn whatever_was_acknowledged_before_a_kill_arrives_after_the_restart() {
     let relay = Binary::start(folder.path());
     for standin in [&first, &second] {
         let arrived = all_arrive(standin, &acknowledged);
-        assert!(clock.timeout(PATIENCE, arrived).await.is_ok(), "{}", missing(standin, &acknowledged));
+        assert!(
+            clock.timeout(PATIENCE, arrived).await.is_ok(),
+            "{}",
+            missing(standin, &acknowledged)
+        );
     }
     relay.ask_to_stop();
     assert!(relay.wait().success());
@@ -85,11 +93,15 @@ fn post_until_it_dies(
     answered: &AtomicUsize,
     ids: &Mutex<Vec<String>>,
 ) {
-    let Ok(mut client) = Client::connect(hooks) else { return };
+    let Ok(mut client) = Client::connect(hooks) else {
+        return;
+    };
     for number in 0.. {
         let id = format!("{round}-{connection}-{number}");
         let body = format!(r#"{{"ref":"refs/heads/main","commits":[],"compare_url":"{id}"}}"#);
-        let Ok(answer) = client.deliver("gogs", SECRET, &id, &body) else { return };
+        let Ok(answer) = client.deliver("gogs", SECRET, &id, &body) else {
+            return;
+        };
         assert_eq!(answer.status, 202, "{answer:?}");
         ids.lock().unwrap().push(id);
         answered.fetch_add(1, Ordering::SeqCst);
@@ -100,7 +112,9 @@ fn post_until_it_dies(
 fn counts(standin: &StandIn) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for request in standin.received() {
-        *counts.entry(request.header("x-gogs-delivery").to_owned()).or_insert(0) += 1;
+        *counts
+            .entry(request.header("x-gogs-delivery").to_owned())
+            .or_insert(0) += 1;
     }
     counts
 }
@@ -119,7 +133,12 @@ async fn all_arrive(standin: &StandIn, ids: &[String]) {
 fn missing(standin: &StandIn, ids: &[String]) -> String {
     let counts = counts(standin);
     let missing: Vec<&String> = ids.iter().filter(|id| !counts.contains_key(*id)).collect();
-    format!("{} of {} acknowledged deliveries never arrived: {:?}…", missing.len(), ids.len(), &missing[..missing.len().min(5)])
+    format!(
+        "{} of {} acknowledged deliveries never arrived: {:?}…",
+        missing.len(),
+        ids.len(),
+        &missing[..missing.len().min(5)]
+    )
 }
 
 fn repeats(standin: &StandIn) -> usize {
@@ -129,22 +148,40 @@ fn repeats(standin: &StandIn) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_answers_what_is_in_flight_and_loses_nothing() {
     let clock = Clock::system();
-    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
-    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone()).await.unwrap();
+    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
+        .await
+        .unwrap();
+    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
     let relay = Binary::start(folder.path());
 
-    let stopped = tokio::task::spawn_blocking(move || stop_under_load(relay)).await.unwrap();
+    let stopped = tokio::task::spawn_blocking(move || stop_under_load(relay))
+        .await
+        .unwrap();
     assert!(stopped.status.success(), "{}", stopped.status);
-    assert!(stopped.took < std::time::Duration::from_secs(10), "it took {:?}, the grace is 10 s", stopped.took);
+    assert!(
+        stopped.took < std::time::Duration::from_secs(10),
+        "it took {:?}, the grace is 10 s",
+        stopped.took
+    );
 
     let _relay = Binary::start(folder.path());
     for standin in [&first, &second] {
         let arrived = all_arrive(standin, &stopped.acknowledged);
-        assert!(clock.timeout(PATIENCE, arrived).await.is_ok(), "{}", missing(standin, &stopped.acknowledged));
+        assert!(
+            clock.timeout(PATIENCE, arrived).await.is_ok(),
+            "{}",
+            missing(standin, &stopped.acknowledged)
+        );
     }
-    println!("stopped in {:?}; {} acknowledged, 0 lost", stopped.took, stopped.acknowledged.len());
+    println!(
+        "stopped in {:?}; {} acknowledged, 0 lost",
+        stopped.took,
+        stopped.acknowledged.len()
+    );
 }
 
 struct Stopped {
@@ -165,7 +202,9 @@ fn stop_under_load(relay: Binary) -> Stopped {
         while answered.load(Ordering::SeqCst) < 200 {
             std::thread::yield_now();
         }
-        let half_sent: Vec<_> = (0..4).map(|number| HalfSent::start(hooks, SECRET, format!("half-{number}"))).collect();
+        let half_sent: Vec<_> = (0..4)
+            .map(|number| HalfSent::start(hooks, SECRET, format!("half-{number}")))
+            .collect();
         let clock = Clock::system();
         relay.ask_to_stop();
         // The listener is gone, so the relay knows that it is to stop.
@@ -181,5 +220,9 @@ fn stop_under_load(relay: Binary) -> Stopped {
         stopped = Some((status, clock.elapsed()));
     });
     let (status, took) = stopped.unwrap();
-    Stopped { acknowledged: ids.into_inner().unwrap(), status, took }
+    Stopped {
+        acknowledged: ids.into_inner().unwrap(),
+        status,
+        took,
+    }
 }

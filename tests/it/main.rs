@@ -8,8 +8,8 @@
     unreachable_pub
 )]
 
-mod corpus;
 mod binary;
+mod corpus;
 mod relay;
 mod world;
 

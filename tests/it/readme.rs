@@ -14,26 +14,44 @@ fn readme() -> String {
 fn blocks(language: &str) -> Vec<String> {
     let (readme, fence) = (readme(), format!("```{language}\n"));
     let parts = readme.split(&fence).skip(1);
-    parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
+    parts
+        .map(|part| part.split("```").next().unwrap().to_owned())
+        .collect()
 }
 
 fn help(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_gogs-relay")).args(args).arg("--help").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
+        .args(args)
+        .arg("--help")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{args:?} is no command");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The first words of the lines under `Commands:`.
 fn commands(help: &str) -> BTreeSet<String> {
-    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let list = help
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
     let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
-    list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")).filter_map(first).filter(|name| name != "help").collect()
+    list.lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(first)
+        .filter(|name| name != "help")
+        .collect()
 }
 
 #[test]
 fn the_readme_lists_exactly_the_commands_there_are() {
     let readme = readme();
-    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `gogs-relay "));
+    let rows = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `gogs-relay "));
     let mut listed = BTreeSet::new();
     for row in rows {
         let mut words = row.split('`').next().unwrap().split_whitespace();
@@ -50,14 +68,26 @@ fn the_readme_lists_exactly_the_commands_there_are() {
 #[test]
 fn every_flag_that_the_readme_shows_exists() {
     let readme = readme();
-    for line in readme.lines().filter(|line| line.contains("gogs-relay ") || line.contains("cargo run --release -- ")) {
+    for line in readme
+        .lines()
+        .filter(|line| line.contains("gogs-relay ") || line.contains("cargo run --release -- "))
+    {
         let call = line.replace("cargo run --release -- ", "gogs-relay ");
         for call in call.split("gogs-relay ").skip(1) {
-            let words: Vec<&str> = call.split(['`', '#', ';']).next().unwrap().split_whitespace().collect();
+            let words: Vec<&str> = call
+                .split(['`', '#', ';'])
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect();
             let flags = words.iter().filter(|word| word.starts_with("--"));
             for flag in flags {
                 let help = help(&words[..1]);
-                assert!(help.contains(flag.trim_end_matches('.')), "{flag} of {}", words[0]);
+                assert!(
+                    help.contains(flag.trim_end_matches('.')),
+                    "{flag} of {}",
+                    words[0]
+                );
             }
         }
     }
@@ -68,12 +98,23 @@ fn every_configuration_in_the_readme_is_sound() {
     let blocks = blocks("yaml");
     assert!(!blocks.is_empty());
     let secrets = ["SLACK_URL", "DISCORD_URL", "CI_SECRET"];
-    let environment = secrets.map(|name| (name.to_owned(), "https://chat.invalid/api/webhooks/1/x".to_owned()));
+    let environment = secrets.map(|name| {
+        (
+            name.to_owned(),
+            "https://chat.invalid/api/webhooks/1/x".to_owned(),
+        )
+    });
     for block in blocks {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.yaml");
-        std::fs::write(&path, format!("sources: {{ gogs: {{ secret: readme }} }}\n{block}")).unwrap();
-        let loaded = config::load(&path, &environment.clone().into(), &|_| vec!["default".to_owned()]);
+        std::fs::write(
+            &path,
+            format!("sources: {{ gogs: {{ secret: readme }} }}\n{block}"),
+        )
+        .unwrap();
+        let loaded = config::load(&path, &environment.clone().into(), &|_| {
+            vec!["default".to_owned()]
+        });
         assert_eq!(loaded.unwrap().warnings, Vec::new());
     }
 }
@@ -81,21 +122,44 @@ fn every_configuration_in_the_readme_is_sound() {
 #[test]
 fn the_template_in_the_readme_renders_and_passes_the_check() {
     let folder = tempfile::tempdir().unwrap();
-    let shell = blocks("sh").into_iter().find(|block| block.contains("<<'HBS'")).unwrap();
-    let template = shell.split("<<'HBS'\n").nth(1).unwrap().split("HBS\n").next().unwrap().to_owned();
+    let shell = blocks("sh")
+        .into_iter()
+        .find(|block| block.contains("<<'HBS'"))
+        .unwrap();
+    let template = shell
+        .split("<<'HBS'\n")
+        .nth(1)
+        .unwrap()
+        .split("HBS\n")
+        .next()
+        .unwrap()
+        .to_owned();
     std::fs::create_dir_all(folder.path().join("templates/mine/slack")).unwrap();
-    std::fs::write(folder.path().join("templates/mine/slack/push.hbs"), template).unwrap();
+    std::fs::write(
+        folder.path().join("templates/mine/slack/push.hbs"),
+        template,
+    )
+    .unwrap();
     let yaml = "sources: { gogs: { secret: readme } }\n\
                 destinations: { team-slack: { slack: { url: 'https://slack.invalid/x' }, templates: mine } }\n";
     std::fs::write(folder.path().join("relay.yaml"), yaml).unwrap();
-    let check = Command::new(env!("CARGO_BIN_EXE_gogs-relay")).arg("check").current_dir(folder.path()).output().unwrap();
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    let check = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
+        .arg("check")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        check.status.success(),
+        "{}",
+        String::from_utf8_lossy(&check.stdout)
+    );
     assert!(String::from_utf8_lossy(&check.stdout).contains("fine"));
 }
 
 #[test]
 fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
-    let ci = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).unwrap();
+    let ci =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).unwrap();
     assert!(blocks("sh").concat().contains("cargo test "));
     assert!(ci.lines().any(|line| line.contains("cargo test ")));
 }

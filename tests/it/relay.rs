@@ -32,7 +32,11 @@ impl TestRelay {
         let listeners = Listeners { hooks, admin };
         let console = Box::new(std::io::sink());
         let relay = app::run(loaded.config, listeners, clock, shutdown.clone(), console);
-        TestRelay { hooks: address, shutdown, running: tokio::spawn(relay) }
+        TestRelay {
+            hooks: address,
+            shutdown,
+            running: tokio::spawn(relay),
+        }
     }
 
     /// Stops it in an orderly way.
