@@ -16,8 +16,7 @@ pub(super) enum Command {
     List(List),
     /// Show one in full: every attempt, the last answer, the body as sent
     Show {
-        /// The event's number and the destination, for example 1234:team-slack; 1234 alone shows
-        /// what arrived
+        /// EVENT:DESTINATION, for example 1234:team-slack; 1234 alone shows what arrived
         id: String,
         /// Print JSON
         #[arg(long)]
@@ -27,14 +26,14 @@ pub(super) enum Command {
     },
     /// Send one again, whatever became of it
     Redeliver {
-        /// The event's number and the destination, for example 1234:team-slack
+        /// EVENT:DESTINATION, for example 1234:team-slack
         id: String,
         #[command(flatten)]
         address: Address,
     },
     /// Cancel one that waits
     Cancel {
-        /// The event's number and the destination, for example 1234:team-slack
+        /// EVENT:DESTINATION, for example 1234:team-slack
         id: String,
         #[command(flatten)]
         address: Address,

@@ -27,7 +27,7 @@ fn a_hundred_unsigned_bodies_of_ten_mib_at_once_stay_within_the_budget() {
     let refused = statuses.iter().filter(|&&status| status == 401).count();
     let late = statuses.iter().filter(|&&status| status == 503).count();
     let peak = relay.peak_memory();
-    println!(
+    figure!(
         "idle {idle} bytes; {CLIENTS} unsigned bodies of 10 MiB: peak {peak} bytes, {refused} refused, {late} found no room"
     );
     assert_eq!(refused + late, CLIENTS, "{statuses:?}");
