@@ -13,6 +13,9 @@ use crate::queue::lane::{Hold, Lane, Now, Out, Probe};
 use crate::queue::record::{Failing, FailingV1};
 use crate::queue::trail::{Trail, TrailV1, cut};
 
+/// So much of the words about a hold is kept, in bytes.
+pub(super) const HELD_WORDS: usize = 400;
+
 const VERSION: u8 = 1;
 
 /// What is kept of a lane.
@@ -77,7 +80,7 @@ impl LaneValue {
             held: self.held.as_ref().map(|(held, probe)| HeldV1 {
                 manual: held.manual,
                 reason: codes::of_reason(held.reason),
-                words: cut(&held.words, 400).to_owned(),
+                words: cut(&held.words, HELD_WORDS).to_owned(),
                 since: held.since.0,
                 probe: *probe,
             }),

@@ -7,11 +7,13 @@ use crate::event::EventId;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::key::{self, LaneId};
 use crate::queue::lane::Hold;
+use crate::queue::lane_value::HELD_WORDS;
 use crate::queue::leave::leave;
 use crate::queue::page::{Entry, Planned};
 use crate::queue::record::{About, Record};
 use crate::queue::store::Fault;
 use crate::queue::token::Place;
+use crate::queue::trail::cut;
 use crate::queue::{Held, QueueError, Range};
 
 /// So many deliveries are cancelled before the disk is waited for.
@@ -28,7 +30,8 @@ impl Engine {
             let held = Held {
                 manual: true,
                 reason: Reason::Manual,
-                words,
+                // So much is stored; memory should hold no more.
+                words: cut(&words, HELD_WORDS).to_owned(),
                 since,
             };
             lane.held = Some(Hold { held, probe: None });

@@ -96,14 +96,7 @@ impl Store {
         make_private(folder)?;
         let lock = File::create(folder.join("lock"))
             .with_context(|| format!("create the lock file in {}", folder.display()))?;
-        if let Err(error) = lock.try_lock() {
-            match error {
-                fs::TryLockError::WouldBlock => {
-                    bail!("another process uses the queue in {}", folder.display())
-                }
-                fs::TryLockError::Error(error) => return Err(error).context("lock the queue"),
-            }
-        }
+        lock_for_us(&lock, folder)?;
         let handle = open_carefully(folder)?;
         Ok(Store {
             folder: folder.to_owned(),
@@ -234,6 +227,20 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whoever is just ending, or a child that was just forked, may hold the lock for a moment more.
+fn lock_for_us(lock: &File, folder: &Path) -> anyhow::Result<()> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) => {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(error).context("lock the queue"),
+        }
+    }
+    bail!("another process uses the queue in {}", folder.display())
 }
 
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {

@@ -1,7 +1,6 @@
 //! Deliveries over real sockets, up to the answer.
 #![expect(clippy::print_stdout, reason = "figures are printed")]
 
-mod memory;
 mod payloads;
 mod stored;
 mod wire;
