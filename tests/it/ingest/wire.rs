@@ -349,11 +349,6 @@ impl Post {
         head.into_bytes()
     }
 
-    /// Head and body apart, the body shared.
-    pub(super) fn parts(&self) -> (Vec<u8>, bytes::Bytes) {
-        (self.head(), self.body.clone())
-    }
-
     pub(super) fn bytes(&self) -> Vec<u8> {
         [&self.head(), &self.body[..]].concat()
     }
