@@ -8,7 +8,11 @@ use super::surrogates::mend_surrogates;
 /// old versions supplied under today's names. Missing fields stay missing.
 pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mended = mend_surrogates(body);
-    let mut payload: Map<String, Value> = serde_json::from_str(&String::from_utf8_lossy(&mended))?;
+    // A text needs no second look at each string in it.
+    let mut payload: Map<String, Value> = match std::str::from_utf8(&mended) {
+        Ok(text) => serde_json::from_str(text)?,
+        Err(_) => serde_json::from_slice(&mended)?,
+    };
     payload.remove("secret");
     for (name, value) in &mut payload {
         tidy(name, value);

@@ -242,6 +242,27 @@ fn what_fails_goes_down_the_ladder_and_says_why() {
 }
 
 #[test]
+fn a_payload_that_cannot_be_read_is_told_in_one_line() {
+    let templates = built_in();
+    let deepest = ["{\"a\":", &"[".repeat(127), &"]".repeat(127), "}"].concat();
+    for body in [&deepest, "{\"number\":1e999}", "{\"name\":\"\u{0}\"}"] {
+        for (kind, member) in [
+            (Kind::Slack(slack()), "text"),
+            (Kind::Discord(discord()), "content"),
+        ] {
+            let event = event("pull_request", body.as_bytes());
+            let destination = destination(kind, "default");
+            let rendered = templates.render(&event, EventId(7), &destination, Step::Chosen, None);
+            let (plain, body) = message(rendered);
+            assert_eq!(plain.step, Step::Plain);
+            assert!(plain.fallback.unwrap().contains("cannot be read"));
+            let line = body[member].as_str().unwrap().replace('\\', "");
+            assert_eq!(line, "pull request (event 7)");
+        }
+    }
+}
+
+#[test]
 fn a_template_that_writes_nothing_skips_the_message() {
     let folder = folder(&[(
         "default/slack/push.hbs",
