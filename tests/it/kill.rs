@@ -22,14 +22,7 @@ fn kills() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_before_a_kill_arrives_after_the_restart() {
     let clock = Clock::system();
-    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
-        .await
-        .unwrap();
-    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
-        .await
-        .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
+    let (first, second, folder) = two_receivers(&clock).await;
 
     let mut acknowledged = Vec::new();
     for round in 0..kills() {
@@ -57,6 +50,15 @@ async fn whatever_was_acknowledged_before_a_kill_arrives_after_the_restart() {
         kills(),
         acknowledged.len(),
     );
+}
+
+/// Two receivers, and a folder with a relay.yaml that names them.
+async fn two_receivers(clock: &Clock) -> (StandIn, StandIn, tempfile::TempDir) {
+    let start = || StandIn::start(FakeGogs::with_secret(SECRET), clock.clone());
+    let (first, second) = (start().await.unwrap(), start().await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
+    (first, second, folder)
 }
 
 fn yaml(first: &StandIn, second: &StandIn) -> String {
@@ -148,14 +150,7 @@ fn repeats(standin: &StandIn) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_answers_what_is_in_flight_and_loses_nothing() {
     let clock = Clock::system();
-    let first = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
-        .await
-        .unwrap();
-    let second = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone())
-        .await
-        .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("relay.yaml"), yaml(&first, &second)).unwrap();
+    let (first, second, folder) = two_receivers(&clock).await;
     let relay = Binary::start(folder.path());
 
     let stopped = tokio::task::spawn_blocking(move || stop_under_load(relay))
