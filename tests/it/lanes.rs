@@ -237,6 +237,51 @@ async fn two_spellings_of_a_discord_hook_share_its_windows() {
 }
 
 #[tokio::test]
+async fn a_block_of_the_whole_address_rests_every_discord_hook_and_nothing_else() {
+    let global = serde_json::json!({ "message": "slow down", "retry_after": 900, "global": true });
+    let cloudflare = Script::status(429).body("error code: 1015");
+    for answer in [Script::json(429, &global), cloudflare] {
+        let answer = answer.header("retry-after", "900");
+        within(check_block_of_the_address(answer, s(900.0))).await;
+    }
+}
+
+async fn check_block_of_the_address(answer: Script, wait: Duration) {
+    let time = World::clock();
+    let (blocked, sibling) = (fake_discord(&time.0).await, fake_discord(&time.0).await);
+    let other = fake_gogs(&time.0).await;
+    blocked.script([answer]);
+    let destinations = vec![
+        discord("blocked", &blocked),
+        discord("sibling", &sibling),
+        gogs("other", &other),
+    ];
+    let world = World::start(&time, destinations);
+    world.push(0..1, &["blocked"]).await;
+    blocked.wait_for(1).await;
+    let next = world.clock.now().plus(wait);
+    world
+        .lane_is("blocked", |lane| lane.next_try == Some(next))
+        .await;
+    // The sibling has another URL, yet rests too; the third destination's delivery goes out after
+    // that was decided.
+    world.push(1..2, &["sibling"]).await;
+    world.push(2..3, &["other"]).await;
+    other.wait_for(1).await;
+    assert_eq!(sibling.received().len(), 0);
+    world.hand.someone_sleeps_until(wait).await;
+    world.hand.advance_to(wait);
+    world.idle("blocked").await;
+    world.idle("sibling").await;
+    let at = wait.as_secs_f64();
+    assert_eq!(times(&blocked.received()), [0.0, at]);
+    assert_eq!(times(&sibling.received()), [at]);
+    assert_clean(&blocked);
+    assert_clean(&sibling);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn the_lowest_rate_of_those_that_share_a_url_rules() {
     within(async {
         let time = World::clock();
