@@ -21,6 +21,7 @@ use crate::ingest::{Ingest, receive};
 use crate::plan::{Router, Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
 use crate::send::deliver::{Console, Courier, Errand};
+use crate::send::dial::SystemResolver;
 use crate::send::lanes::{Lanes, LanesParts, Settings, lane_spec};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
@@ -139,7 +140,11 @@ async fn build(
     let lanes = Lanes::new(LanesParts {
         queue: queue.clone(),
         settings: watch::channel(Arc::new(settings)).1,
-        transport: Transport::new(clock.clone()),
+        transport: Transport::within(
+            config.egress.clone(),
+            Arc::new(SystemResolver),
+            clock.clone(),
+        ),
         console,
         clock: clock.clone(),
         sends: config.limits.sends,

@@ -89,7 +89,9 @@ pub enum Reason {
     Redirect,
     /// The service refused the message for its content.
     ContentRefused,
-    /// The endpoint refuses us: revoked, forbidden, archived.
+    /// The URL leads where nothing may be sent, and nothing was.
+    Forbidden,
+    /// The endpoint refuses us: revoked, archived, not permitted.
     EndpointRefused,
     /// The endpoint is gone.
     EndpointGone,
@@ -128,6 +130,7 @@ impl Reason {
             Reason::ClientError => "client_error",
             Reason::Redirect => "redirect",
             Reason::ContentRefused => "content_refused",
+            Reason::Forbidden => "forbidden",
             Reason::EndpointRefused => "endpoint_refused",
             Reason::EndpointGone => "endpoint_gone",
             Reason::LongWait => "long_wait",

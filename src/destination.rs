@@ -15,6 +15,7 @@ pub struct Destination {
     /// The name of a former destination whose lane this one takes over.
     pub was: Option<Arc<str>>,
     pub kind: Kind,
+    pub origin: Origin,
     /// The set of templates: `default`, `classic` or a set of the user's.
     pub templates: String,
     pub order: Order,
@@ -64,6 +65,15 @@ fn fingerprint(fields: &[Option<&str>]) -> u64 {
         hash.update(field.unwrap_or_default().as_bytes());
     }
     hash.digest()
+}
+
+/// Who wrote a destination's URL, and so where it may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A person, in relay.yaml: anywhere but to a cloud's metadata addresses.
+    Configured,
+    /// Somebody, over an API: to public addresses, and to what `egress.allow` names.
+    Stored,
 }
 
 /// What stands behind a destination.
@@ -250,6 +260,7 @@ mod tests {
                 color: None,
                 thread_id: None,
             }),
+            origin: Origin::Configured,
             templates: "default".to_owned(),
             order: Order::Strict,
             pace: None,

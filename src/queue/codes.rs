@@ -27,6 +27,7 @@ pub(super) fn of_reason(reason: Reason) -> u8 {
         Reason::Panic => 21,
         Reason::Manual => 22,
         Reason::Damaged => 23,
+        Reason::Forbidden => 24,
     }
 }
 
@@ -55,6 +56,7 @@ pub(super) fn reason(code: u8) -> Reason {
         20 => Reason::LaneFull,
         22 => Reason::Manual,
         23 => Reason::Damaged,
+        24 => Reason::Forbidden,
         _ => Reason::Panic,
     }
 }

@@ -176,6 +176,7 @@ impl Courier {
         let request = transport::Request {
             method: Method::POST,
             url: &url,
+            origin: destination.origin,
             headers,
             body,
             most: transport::ANSWER,
@@ -242,10 +243,9 @@ fn unanswered(failure: Failure) -> Judgement {
         Failure::Trouble { reason, words } => {
             Judgement::new(Verdict::Retry { reason, wait: None }, words)
         }
-        Failure::Forbidden => Judgement::new(
-            verdict::hold(Reason::EndpointRefused),
-            "the URL leads to a cloud's metadata address, where nothing is ever sent".into(),
-        ),
+        Failure::Forbidden(refusal) => {
+            Judgement::new(verdict::hold(Reason::Forbidden), refusal.to_string())
+        }
     }
 }
 

@@ -10,8 +10,11 @@ mod notes;
 mod request;
 pub mod turn;
 
-mod dial;
+pub mod dial;
+pub mod egress;
 pub mod transport;
+pub(crate) mod trust;
+mod tunnel;
 
 pub mod discord;
 pub mod gogs;

@@ -1,15 +1,14 @@
-//! The only place that dials. Follows no redirects, uses no proxy, speaks HTTP/1.1, reads at most
-//! 64 KiB of an answer, and never connects to a cloud's metadata address.
+//! The only place that dials, and only where `egress` lets it. Follows no redirects, knows no proxy
+//! but that of relay.yaml, speaks HTTP/1.1, and reads at most 64 KiB of an answer.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::{Method, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
@@ -17,7 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
-use crate::send::dial::{DialError, Dialler, causes};
+use crate::destination::Origin;
+use crate::send::dial::{DialError, Dialler, Resolve, SystemResolver, basic_credentials, causes};
+use crate::send::egress::{Egress, Refusal};
+use crate::send::trust;
 
 /// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
@@ -29,17 +31,24 @@ pub const COMMAND: usize = 16 * 1024 * 1024;
 const IDLE: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// A pool of connections.
+/// Pools of connections. One for each origin, so that a connection which one may have is never
+/// there for the other to find.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<Dialler>, Full<Bytes>>,
+    configured: Pool,
+    stored: Pool,
+    egress: Arc<Egress>,
     clock: Clock,
 }
+
+type Pool = Client<HttpsConnector<Dialler>, Full<Bytes>>;
 
 /// What is to be sent. Without `Debug`: it holds secrets.
 pub struct Request<'a> {
     pub method: Method,
     pub url: &'a url::Url,
+    /// Whose URL it is.
+    pub origin: Origin,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// At most so many bytes of the answer's body are read.
@@ -70,29 +79,46 @@ impl Answer {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The address may not be dialled; nothing was sent.
-    Forbidden,
+    /// Nothing may be sent there, and nothing was.
+    Forbidden(Refusal),
     /// One of [`Reason::Refused`], `Reset`, `Dns`, `Tls`, `Timeout`, and words for people.
     Trouble { reason: Reason, words: String },
 }
 
 impl Transport {
-    /// Trusts the machine's root certificates, or Mozilla's where the machine has none.
+    /// Sends where the defaults of `egress` let it, without a proxy.
     pub fn new(clock: Clock) -> Transport {
-        let builder = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .unwrap_or_else(|_| HttpsConnectorBuilder::new().with_webpki_roots());
-        let connector = builder
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Dialler::new());
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(IDLE)
-            .http1_title_case_headers(true)
-            .build(connector);
-        Transport { client, clock }
+        Transport::within(Egress::default(), Arc::new(SystemResolver), clock)
+    }
+
+    /// Sends where `egress` lets it. Every name is looked up by `resolver`, once a connection.
+    pub fn within(egress: Egress, resolver: Arc<dyn Resolve>, clock: Clock) -> Transport {
+        let egress = Arc::new(egress);
+        let tls = trust::client_config(&egress.ca);
+        let pool = |origin| {
+            let dialler = Dialler {
+                origin,
+                egress: egress.clone(),
+                resolver: resolver.clone(),
+            };
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(tls.clone())
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(dialler);
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_FOR)
+                .pool_max_idle_per_host(IDLE)
+                .http1_title_case_headers(true)
+                .build(connector)
+        };
+        Transport {
+            configured: pool(Origin::Configured),
+            stored: pool(Origin::Stored),
+            egress,
+            clock,
+        }
     }
 
     /// Sends a request. `limit` holds from dialling to the end of the answer.
@@ -102,9 +128,13 @@ impl Transport {
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
-        let head = self
-            .clock
-            .timeout(limit, self.client.request(prepare(request)?));
+        let judged = self.egress.judge_url(request.origin, request.url);
+        judged.map_err(Failure::Forbidden)?;
+        let pool = match request.origin {
+            Origin::Configured => &self.configured,
+            Origin::Stored => &self.stored,
+        };
+        let head = self.clock.timeout(limit, pool.request(prepare(request)?));
         let response = match head.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&error)),
@@ -155,7 +185,7 @@ fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure>
     let mut headers = request.headers;
     let mut bare = request.url.clone();
     // A name and password in the URL become a header, as Gogs itself does it.
-    if let Some(value) = basic_authorization(request.url) {
+    if let Some(value) = basic_credentials(request.url) {
         headers.insert(AUTHORIZATION, value);
         let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
     }
@@ -167,28 +197,16 @@ fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure>
     Ok(prepared)
 }
 
-fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-    let name = decoded(url.username());
-    let password = decoded(url.password().unwrap_or(""));
-    let pair = BASE64_STANDARD.encode(format!("{name}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {pair}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 fn classify(error: &legacy::Error) -> Failure {
     let trouble = |reason, words: &str| Failure::Trouble {
         reason,
         words: words.to_owned(),
     };
     match find::<DialError>(error) {
-        Some(DialError::Forbidden) => return Failure::Forbidden,
+        Some(DialError::Forbidden(refusal)) => return Failure::Forbidden(*refusal),
         Some(DialError::Dns) => return trouble(Reason::Dns, "the host's name was not found"),
         Some(DialError::Tcp(kind)) => return tcp(*kind),
+        Some(DialError::Proxy(error)) => return trouble(Reason::Refused, &error.to_string()),
         None => {}
     }
     if error.is_connect() {

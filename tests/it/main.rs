@@ -25,6 +25,7 @@ mod attempts;
 mod cli;
 mod config;
 mod default_messages;
+mod egress;
 mod hostile;
 mod ingest;
 mod journey;
