@@ -1,6 +1,5 @@
 //! Where may be sent to: judges addresses and URLs. Pure: looks nothing up and dials nothing.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -159,16 +158,6 @@ impl Place {
             return false;
         };
         range.prefix_len() == range.max_prefix_len() && addresses::is_metadata(range.addr())
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Range(range) => range.fmt(f),
-            Place::Host(host) => f.write_str(host),
-            Place::Below(domain) => write!(f, "*.{domain}"),
-        }
     }
 }
 

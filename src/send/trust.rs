@@ -43,7 +43,9 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     };
     if let Some(wrong) = certificates.iter().position(|one| !is_root(one)) {
         let number = wrong + 1;
-        return Err(format!("holds no usable certificate as its number {number}"));
+        return Err(format!(
+            "holds no usable certificate as its number {number}"
+        ));
     }
     Ok(certificates)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gogs_relay::config::{self, Config, Environment, Loaded, Problem, Severity};
 use gogs_relay::destination::{ContentType, Kind, Order, Pace, Window};
 use gogs_relay::queue::Redelivery;
+use gogs_relay::send::egress::Place;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -253,8 +254,11 @@ fn every_key_of_the_relay_is_read_as_written() {
 fn every_key_of_egress_is_read_as_written() {
     let config = good(EVERY_KEY, &[]);
     let egress = &config.egress;
-    let allow: Vec<String> = egress.allow.0.iter().map(ToString::to_string).collect();
-    assert_eq!(allow, ["10.0.0.0/8", "192.0.2.7/32", "ci.lan", "*.lan"]);
+    let allow = ["10.0.0.0/8", "192.0.2.7/32", "ci.lan", "*.lan"];
+    assert_eq!(
+        egress.allow.0,
+        allow.map(|text| Place::parse(text).unwrap())
+    );
     assert_eq!(egress.no_proxy.0.len(), 1);
     assert_eq!(egress.ca.len(), 1);
     let proxy = egress.proxy.as_ref().unwrap();
