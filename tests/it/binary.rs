@@ -176,6 +176,8 @@ pub struct Client {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// The header `Retry-After`, if it is there.
+    pub retry_after: Option<String>,
     pub body: String,
 }
 
@@ -206,7 +208,7 @@ impl Client {
 
     fn answer(&mut self) -> std::io::Result<Answer> {
         let broken = || std::io::Error::other("not an HTTP answer");
-        let (mut status, mut length) = (0, 0);
+        let (mut status, mut length, mut retry_after) = (0, 0, None);
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
@@ -222,11 +224,15 @@ impl Client {
             if let Some(rest) = line.strip_prefix("content-length:") {
                 length = rest.trim().parse().map_err(|_| broken())?;
             }
+            if let Some(rest) = line.strip_prefix("retry-after:") {
+                retry_after = Some(rest.trim().to_owned());
+            }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         Ok(Answer {
             status,
+            retry_after,
             body: String::from_utf8(body).map_err(|_| broken())?,
         })
     }
