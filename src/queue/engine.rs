@@ -85,13 +85,21 @@ pub(super) struct Request {
     pub(super) entry: Entry,
     pub(super) hashes: Hashes,
     pub(super) repeats: Repeats,
+    /// It waits so long for the disk, on [`Clock::elapsed`].
+    pub(super) until: Duration,
     pub(super) reply: oneshot::Sender<Result<Appended, QueueError>>,
 }
 
 impl Engine {
-    pub(super) fn new(options: Options, clock: Clock, store: Store, shared: Shared) -> Engine {
+    pub(super) fn new(
+        options: Options,
+        clock: Clock,
+        disk: Disk,
+        store: Store,
+        shared: Shared,
+    ) -> Engine {
         Engine {
-            disk: Disk::new(&options, clock.clone()),
+            disk,
             options,
             clock,
             store,

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::clock::{Clock, Timestamp};
 use crate::queue::chunk::{Damaged, Kind, Of};
+use crate::queue::disk::Disk;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Log, Shared};
 use crate::queue::files;
@@ -30,6 +31,8 @@ pub(super) fn open(
 ) -> anyhow::Result<Arc<Engine>> {
     let folder = options.data.join("queue");
     files::make_private(&options.data)?;
+    let disk = Disk::new(&options, clock.clone());
+    disk.make_room_to_open();
     let store = Store::open(&folder)?;
     check_format(&store)?;
     let log = Log {
@@ -57,7 +60,7 @@ pub(super) fn open(
         closing: false,
         faulty: false,
     };
-    let engine = Arc::new(Engine::new(options, clock, store, shared));
+    let engine = Arc::new(Engine::new(options, clock, disk, store, shared));
     if let Err(error) = engine.disk.put_reserve_back() {
         tracing::warn!(%error, "no room for the reserve");
     }
