@@ -25,6 +25,7 @@ mod lease;
 mod leave;
 mod listing;
 mod load;
+mod lock;
 mod model;
 mod open;
 mod operate;

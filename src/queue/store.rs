@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tracing::warn;
 
 use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
 use crate::queue::key::Key;
+use crate::queue::lock;
 
 pub(super) use sled::IVec as Value;
 
@@ -94,9 +95,7 @@ impl Store {
     /// Opens or makes the database in `folder`, for this process alone.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
         make_private(folder)?;
-        let lock = File::create(folder.join("lock"))
-            .with_context(|| format!("create the lock file in {}", folder.display()))?;
-        lock_for_us(&lock, folder)?;
+        let lock = lock::take(folder)?;
         let handle = open_carefully(folder)?;
         Ok(Store {
             folder: folder.to_owned(),
@@ -227,20 +226,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Whoever is just ending, or a child that was just forked, may hold the lock for a moment more.
-fn lock_for_us(lock: &File, folder: &Path) -> anyhow::Result<()> {
-    for _ in 0..LOCK_TRIES {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::WouldBlock) => {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(error).context("lock the queue"),
-        }
-    }
-    bail!("another process uses the queue in {}", folder.display())
 }
 
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
