@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
 use crate::queue::key::Key;
 use crate::queue::lock;
+use crate::queue::witness::{self, Witness};
 
 pub(super) use sled::IVec as Value;
 
@@ -36,6 +37,7 @@ pub(super) struct Store {
     handle: RwLock<Option<Handle>>,
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicU32,
+    witness: Witness,
     /// Held until the queue is closed for good.
     lock: Mutex<Option<File>>,
 }
@@ -96,8 +98,11 @@ impl Store {
     pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
         make_private(folder)?;
         let lock = lock::take(folder)?;
+        let witness = Witness::open(folder)
+            .with_context(|| format!("open the witness in {}", folder.display()))?;
         let handle = open_carefully(folder)?;
         Ok(Store {
+            witness,
             folder: folder.to_owned(),
             handle: RwLock::new(Some(handle)),
             #[cfg(test)]
@@ -147,6 +152,19 @@ impl Store {
             handle.file.sync_data()?;
             Ok(())
         })
+    }
+
+    /// The end of the log, as it was told when the database was written last.
+    pub(super) fn witnessed(&self) -> Option<u64> {
+        witness::read(&self.folder)
+    }
+
+    /// A commit with all events before `next` is on stable storage.
+    pub(super) fn bear_witness(&self, next: u64) {
+        if let Err(error) = self.witness.say(next) {
+            // Only the next start would have missed it, and only after damage.
+            tracing::debug!(%error, "the witness of the queue cannot be written");
+        }
     }
 
     /// Says often enough that these were used for sled to notice. It counts uses in blocks of 64
