@@ -25,6 +25,8 @@ mod lease;
 mod leave;
 mod listing;
 mod load;
+mod lock;
+mod missing;
 mod model;
 mod open;
 mod operate;
@@ -35,6 +37,7 @@ mod read;
 mod record;
 mod recover;
 mod retention;
+mod salvage;
 mod settle;
 mod status;
 mod store;
@@ -42,6 +45,7 @@ mod token;
 mod trail;
 mod view;
 mod walk;
+mod witness;
 mod writer;
 
 use std::sync::Arc;
@@ -51,10 +55,13 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
     Appended, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options,
     Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
 };
+
+pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use crate::queue::store::{Batch, Fault, Store};
 use crate::queue::writer::Writer;
 use crate::queue::{LaneSpec, Options};
 
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 const STEP: usize = 1024;
 
 /// Opens the queue and starts its writer.
