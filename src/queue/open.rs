@@ -46,6 +46,11 @@ pub(super) fn open(
     let shared = Shared {
         lanes: Vec::new(),
         by_name: HashMap::new(),
+        former_names: HashMap::new(),
+        parting: Vec::new(),
+        vacant: Vec::new(),
+        history: options.history,
+        dead: options.dead,
         pending: Pending::default(),
         appends: VecDeque::new(),
         woken: Vec::new(),
@@ -66,7 +71,7 @@ pub(super) fn open(
     }
     engine.repair_tail()?;
     engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
-    engine.apply_specs(specs);
+    engine.begin_with(specs);
     let duplicates = engine.load_log()?;
     engine.load_waiting()?;
     engine.first_commit()?;
