@@ -16,7 +16,9 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod gaps;
 mod head;
+mod inspect;
 mod key;
 mod lane;
 mod lane_value;
@@ -189,6 +191,12 @@ impl Queue {
     /// All lanes, by name.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
+    }
+
+    /// What damage has taken of the log, oldest first; it is told until `dedupe` would have
+    /// forgotten it.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.engine().shared().missing.clone()
     }
 
     pub fn stats(&self) -> Stats {

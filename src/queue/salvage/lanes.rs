@@ -79,7 +79,8 @@ impl Rebuild<'_> {
             self.report.dead.lost +=
                 known.map_or(0, |value| value.dead.saturating_sub(dead - lost));
             self.report.history.back += history;
-            self.report.history.lost += known.map_or(0, |value| value.history.saturating_sub(history));
+            self.report.history.lost +=
+                known.map_or(0, |value| value.history.saturating_sub(history));
             self.report.waiting.back += waiting;
             self.report.waiting.lost += lost;
             let mut value = self.value_of(id, lane);
@@ -114,7 +115,9 @@ impl Rebuild<'_> {
             }
         });
         let cursor = value.cursor;
-        value.head = value.head.filter(|head| head.event == cursor && self.is_in_a_page(cursor));
+        value.head = value
+            .head
+            .filter(|head| head.event == cursor && self.is_in_a_page(cursor));
         value.ahead = lane.ahead;
         value.dead = lane.dead;
         value.history = lane.history;
