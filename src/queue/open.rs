@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::clock::{Clock, Timestamp};
 use crate::queue::chunk::{Damaged, Kind, Of};
+use crate::queue::disk::Disk;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Log, Shared};
 use crate::queue::files;
@@ -29,8 +30,10 @@ pub(super) fn open(
 ) -> anyhow::Result<Arc<Engine>> {
     let folder = options.data.join("queue");
     files::make_private(&options.data)?;
+    let disk = Disk::new(&options, clock.clone());
+    disk.make_room_to_open();
     let store = Store::open(&folder)?;
-    open_store(options, specs, clock, store).map_err(|error| match is_damage(&error) {
+    open_store(options, specs, (clock, disk), store).map_err(|error| match is_damage(&error) {
         true => error.context(store::is_damaged(&folder)),
         false => error,
     })
@@ -48,7 +51,7 @@ fn is_damage(error: &anyhow::Error) -> bool {
 fn open_store(
     options: Options,
     specs: &[LaneSpec],
-    clock: Clock,
+    (clock, disk): (Clock, Disk),
     store: Store,
 ) -> anyhow::Result<Arc<Engine>> {
     check_format(&store)?;
@@ -58,6 +61,11 @@ fn open_store(
     let shared = Shared {
         lanes: Vec::new(),
         by_name: HashMap::new(),
+        former_names: HashMap::new(),
+        parting: Vec::new(),
+        vacant: Vec::new(),
+        history: options.history,
+        dead: options.dead,
         pending: Pending::default(),
         appends: VecDeque::new(),
         woken: Vec::new(),
@@ -73,13 +81,13 @@ fn open_store(
         closing: false,
         faulty: false,
     };
-    let engine = Arc::new(Engine::new(options, clock, store, shared));
+    let engine = Arc::new(Engine::new(options, clock, disk, store, shared));
     if let Err(error) = engine.disk.put_reserve_back() {
         tracing::warn!(%error, "no room for the reserve");
     }
     engine.repair_tail()?;
     let stored = engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
-    engine.apply_specs(specs);
+    engine.begin_with(specs);
     let duplicates = engine.load_log(&stored)?;
     engine.load_waiting()?;
     engine.first_commit()?;

@@ -19,12 +19,14 @@ macro_rules! figure {
 mod binary;
 mod corpus;
 mod relay;
+mod tmpfs;
 mod world;
 
 mod attempts;
 mod cli;
 mod config;
 mod default_messages;
+mod full_disk;
 mod hostile;
 mod ingest;
 mod journey;

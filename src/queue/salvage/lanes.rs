@@ -84,11 +84,13 @@ impl Rebuild<'_> {
             self.report.waiting.back += waiting;
             self.report.waiting.lost += lost;
             let mut value = self.value_of(id, lane);
-            if names.contains(&value.destination) {
+            // A lane without a name waits for a new destination.
+            let is_named = !value.destination.is_empty();
+            if is_named && names.contains(&value.destination) {
                 value.destination = format!("lost-{id}");
             }
             names.push(value.destination.clone());
-            if id != 0 {
+            if is_named {
                 self.report.lanes.push(SalvagedLane {
                     destination: value.destination.as_str().into(),
                     waiting,
