@@ -17,7 +17,9 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod gaps;
 mod head;
+mod inspect;
 mod key;
 mod lane;
 mod lane_value;
@@ -58,8 +60,9 @@ use crate::queue::engine::Engine;
 
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease,
-    Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
+    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
+    Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
+    Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -214,6 +217,12 @@ impl Queue {
     /// All lanes, by name.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
+    }
+
+    /// What damage has taken of the log, oldest first; it is told until `dedupe` would have
+    /// forgotten it.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.engine().shared().missing.clone()
     }
 
     pub fn stats(&self) -> Stats {

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tracing::warn;
 
 use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
+use crate::queue::inspect;
 use crate::queue::key::Key;
 use crate::queue::lock;
 use crate::queue::witness::{self, Witness};
@@ -54,13 +55,22 @@ pub(super) enum Fault {
     #[error("the database is closed")]
     Closed,
     #[error("the database gave up: {0}")]
-    Database(#[from] sled::Error),
+    Database(#[source] sled::Error),
     #[error("the database could not be synced: {0}")]
     Sync(#[from] io::Error),
     #[error("the database panicked")]
     Panicked,
     #[error("{0}")]
     Damaged(#[from] crate::queue::chunk::Damaged),
+}
+
+impl From<sled::Error> for Fault {
+    fn from(error: sled::Error) -> Fault {
+        match error {
+            sled::Error::Corruption { .. } => Fault::Damaged(crate::queue::chunk::Damaged),
+            other => Fault::Database(other),
+        }
+    }
 }
 
 /// What one commit writes.
@@ -98,6 +108,9 @@ impl Store {
     pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
         make_private(folder)?;
         let lock = lock::take(folder)?;
+        let testimony = witness::read(folder);
+        let closed = testimony.and_then(|testimony| testimony.closed);
+        refuse_damaged(folder, closed)?;
         let witness = Witness::open(folder)
             .with_context(|| format!("open the witness in {}", folder.display()))?;
         let handle = open_carefully(folder)?;
@@ -154,9 +167,9 @@ impl Store {
         })
     }
 
-    /// The end of the log, as it was told when the database was written last.
+    /// Every event before it was acknowledged, or may have been, when the queue ran last.
     pub(super) fn witnessed(&self) -> Option<u64> {
-        witness::read(&self.folder)
+        witness::read(&self.folder).map(|testimony| testimony.next)
     }
 
     /// A commit with all events before `next` is on stable storage.
@@ -196,9 +209,14 @@ impl Store {
         Ok(())
     }
 
-    /// Closes the database and lets other processes have it.
+    /// Closes the database in order and lets other processes have it.
     pub(super) fn close_for_good(&self) {
-        self.close();
+        if self.close() {
+            let end = inspect::end(&self.folder);
+            if let Err(error) = end.and_then(|end| self.witness.close(end)) {
+                warn!(%error, "the queue is closed, but it is not written that it was in order");
+            }
+        }
         drop(
             self.lock
                 .lock()
@@ -207,16 +225,20 @@ impl Store {
         );
     }
 
-    pub(super) fn close(&self) {
+    /// Says whether the database was open and is closed in order now.
+    pub(super) fn close(&self) -> bool {
         let handle = self
             .handle
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let was_open = handle.is_some();
         // Dropping the last handle makes sled write what it still has, which may panic.
-        if catch_unwind(AssertUnwindSafe(move || drop(handle))).is_err() {
+        let closed = catch_unwind(AssertUnwindSafe(move || drop(handle)));
+        if closed.is_err() {
             warn!("the database panicked while it was closed");
         }
+        was_open && closed.is_ok()
     }
 
     /// Bytes of the database's files.
@@ -246,6 +268,29 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Damage that the database would not see, or see only after it has written over what is behind.
+fn refuse_damaged(folder: &Path, closed: Option<u64>) -> anyhow::Result<()> {
+    let damage = inspect::look(folder, closed).context("look through the queue's file")?;
+    match damage {
+        Some(words) => Err(anyhow!(words)).context(is_damaged(folder)),
+        None => Ok(()),
+    }
+}
+
+/// What to say, and what can be done.
+pub(super) fn is_damaged(folder: &Path) -> String {
+    format!(
+        "the queue in {} is damaged; `gogs-relay salvage` makes a new one of all that can be read",
+        folder.display()
+    )
+}
+
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
     repair_before_open(folder)?;
     let db = match open_sled(folder) {
@@ -254,10 +299,12 @@ fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
         Err(first @ sled::Error::Io(_)) => return Err(first).context("open the queue's database"),
         Err(first) => {
             if !set_snapshots_aside(folder)? {
-                return Err(first).context("open the queue's database");
+                return Err(first).context(is_damaged(folder));
             }
             warn!(error = %first, "opening the queue's database again without its snapshot");
-            open_sled(folder).context("open the queue's database")?
+            // Without it the database replays its whole file.
+            refuse_damaged(folder, None)?;
+            open_sled(folder).context(is_damaged(folder))?
         }
     };
     catch_unwind(AssertUnwindSafe(|| db.flush().map(drop)))

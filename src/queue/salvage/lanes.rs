@@ -79,15 +79,18 @@ impl Rebuild<'_> {
             self.report.dead.lost +=
                 known.map_or(0, |value| value.dead.saturating_sub(dead - lost));
             self.report.history.back += history;
-            self.report.history.lost += known.map_or(0, |value| value.history.saturating_sub(history));
+            self.report.history.lost +=
+                known.map_or(0, |value| value.history.saturating_sub(history));
             self.report.waiting.back += waiting;
             self.report.waiting.lost += lost;
             let mut value = self.value_of(id, lane);
-            if names.contains(&value.destination) {
+            // A lane without a name waits for a new destination.
+            let is_named = !value.destination.is_empty();
+            if is_named && names.contains(&value.destination) {
                 value.destination = format!("lost-{id}");
             }
             names.push(value.destination.clone());
-            if id != 0 {
+            if is_named {
                 self.report.lanes.push(SalvagedLane {
                     destination: value.destination.as_str().into(),
                     waiting,
@@ -114,7 +117,9 @@ impl Rebuild<'_> {
             }
         });
         let cursor = value.cursor;
-        value.head = value.head.filter(|head| head.event == cursor && self.is_in_a_page(cursor));
+        value.head = value
+            .head
+            .filter(|head| head.event == cursor && self.is_in_a_page(cursor));
         value.ahead = lane.ahead;
         value.dead = lane.dead;
         value.history = lane.history;

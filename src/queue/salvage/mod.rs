@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::queue::{Missing, lock};
+use crate::queue::{Missing, lock, witness};
 use output::Output;
 use rebuild::Rebuild;
 use tree::Tree;
@@ -81,7 +81,7 @@ pub fn salvage(
     let _lock = lock::take_for_reading(from)?;
     let tree = Tree::read(from, &mut |done, of| progress(Step::Reading, done, of))?;
     let out = Output::new(to)?;
-    let witnessed = super::witness::read(from);
+    let witnessed = witness::read(from).map(|testimony| testimony.next);
     let mut rebuild = Rebuild::new(&tree, out, now, witnessed)?;
     rebuild.pages(&mut |done, of| progress(Step::Writing, done, of))?;
     rebuild.lost_pages()?;

@@ -9,17 +9,17 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::queue::Missing;
 use crate::queue::chunk::{self, Damaged, Kind, Of};
 use crate::queue::head::{Hashes, Head};
 use crate::queue::key::{self, LaneId};
 use crate::queue::open::FORMAT;
 use crate::queue::page::{self, Page};
 use crate::queue::record::Record;
+use crate::queue::salvage::Salvaged;
 use crate::queue::salvage::lanes::Lane;
 use crate::queue::salvage::output::Output;
 use crate::queue::salvage::tree::Tree;
-use crate::queue::Missing;
-use crate::queue::salvage::Salvaged;
 
 /// Attempts that may have been made after the newest that can be read.
 const ATTEMPTS: u64 = 10_000;
@@ -314,9 +314,7 @@ impl<'a> Rebuild<'a> {
     /// Whether the event is in a page of the new log.
     pub(super) fn is_in_a_page(&self, event: u64) -> bool {
         let at = self.pages.partition_point(|page| page.end <= event);
-        self.pages
-            .get(at)
-            .is_some_and(|page| page.contains(&event))
+        self.pages.get(at).is_some_and(|page| page.contains(&event))
     }
 
     /// The record of a delivery, if it can be read.

@@ -93,6 +93,11 @@ impl Segment {
         segment
     }
 
+    /// Where the last readable message ends.
+    pub(in crate::queue) fn end(&self) -> usize {
+        self.messages.last().map_or(HEADER, |last| last.body.end)
+    }
+
     /// Where a message cannot be read although later ones of the same segment can.
     pub(in crate::queue) fn first_break(&self) -> Option<usize> {
         let last = self.messages.last()?.at;

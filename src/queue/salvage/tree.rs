@@ -75,10 +75,6 @@ impl Tree {
         found.map(|found| self.value(found)).transpose()
     }
 
-    pub(super) fn found(&self, key: &[u8]) -> Option<&Found> {
-        self.keys.get(key)
-    }
-
     pub(super) fn value(&self, found: &Found) -> io::Result<Vec<u8>> {
         let place = found.place;
         let mut value = vec![0; place.length as usize];
