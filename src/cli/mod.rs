@@ -13,6 +13,7 @@ mod paint;
 mod panics;
 mod render;
 mod route;
+mod salvage;
 mod send;
 mod serve;
 
@@ -67,6 +68,8 @@ enum Command {
     /// See destinations and their lanes; hold, resume, empty or test one
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// Rebuild a damaged queue from what can still be read of it
+    Salvage(salvage::Args),
     /// Write a commented relay.yaml with a secret of its own
     Init(init::Args),
     /// See the relay at work with stand-ins for Slack, Discord and a Gogs receiver
@@ -120,6 +123,7 @@ fn run(args: Args) -> Outcome {
         Command::Send(args) => send::run(config, args),
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
+        Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {

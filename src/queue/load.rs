@@ -1,26 +1,23 @@
-//! Bringing the queue's state back from disk, and what relay.yaml now says of the lanes.
+//! Bringing the queue's state back from disk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing::{error, info};
+use tracing::error;
 
 use crate::clock::Timestamp;
-use crate::queue::LaneSpec;
 use crate::queue::chunk::Damaged;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
-use crate::queue::lane::{Lane, Now, Parked, Run};
+use crate::queue::configure::LONGEST_WAIT;
+use crate::queue::lane::{Lane, Parked};
 use crate::queue::lane_value::LaneValue;
 use crate::queue::record::ParkedNote;
 use crate::queue::store::Fault;
 
 const STEP: usize = 1024;
-/// A stored wait is never longer than this or the policy's longest, whatever the wall clock did.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// All heads from this sequence on; those that are damaged are reported and left out.
@@ -65,7 +62,7 @@ impl Engine {
             }
             let value = LaneValue::decode(&value).with_context(|| format!("read lane {id}"))?;
             let mut lane = Lane::from_value(id, value, now);
-            if lane.held.is_none() {
+            if lane.held.is_none() && lane.orphaned.is_none() {
                 lane.idle += downtime.as_millis() as u64;
             }
             shared.lanes.push(lane);
@@ -73,41 +70,20 @@ impl Engine {
         if shared.lanes.is_empty() {
             shared.lanes.push(Lane::new(0, "".into(), next));
         }
-        let names = shared.lanes.iter().skip(1);
-        shared.by_name = names
-            .map(|lane| (lane.destination.clone(), lane.id))
-            .collect();
+        let Shared {
+            lanes,
+            by_name,
+            vacant,
+            ..
+        } = &mut *shared;
+        for lane in lanes.iter().skip(1) {
+            if lane.is_vacant() {
+                vacant.push(lane.id);
+            } else {
+                by_name.insert(lane.destination.clone(), lane.id);
+            }
+        }
         Ok(())
-    }
-
-    pub(super) fn apply_specs(&self, specs: &[LaneSpec]) {
-        let now = self.now();
-        let mut shared = self.shared();
-        for spec in specs {
-            let id = shared.lane_for(spec, specs);
-            let lane = shared.lane(id);
-            let longest = spec.longest_wait.max(LONGEST_WAIT);
-            lane.run = Some(Run {
-                width: spec.width.max(1),
-                loose: spec.loose,
-                longest_wait: spec.longest_wait,
-            });
-            for out in lane.out.values_mut() {
-                out.not_before = out.not_before.min(now.elapsed + longest);
-            }
-            if lane.settings != spec.settings {
-                lane.settings_changed(spec.settings, now);
-            }
-        }
-        for lane in shared
-            .lanes
-            .iter()
-            .skip(1)
-            .filter(|lane| lane.run.is_none())
-        {
-            info!(destination.name = %lane.destination,
-                "destination {} is no longer in relay.yaml; its lane is kept", lane.destination);
-        }
     }
 
     /// Reads the heads: what is known, and what each lane has waiting.
@@ -176,7 +152,10 @@ impl Engine {
             let longest = lane
                 .run
                 .map_or(LONGEST_WAIT, |run| run.longest_wait.max(LONGEST_WAIT));
-            let wait = note.not_before.since(now.wall).min(longest);
+            let mut wait = note.not_before.since(now.wall).min(longest);
+            if note.failing.is_some_and(|it| it.settings != lane.settings) {
+                wait = Duration::ZERO;
+            }
             lane.parked
                 .insert(event, Parked::from_note(note, now.elapsed + wait));
         }
@@ -205,45 +184,10 @@ impl Engine {
 }
 
 impl Shared {
-    /// The destination's lane: its own, the one that it takes over, or a new one.
-    fn lane_for(&mut self, spec: &LaneSpec, specs: &[LaneSpec]) -> LaneId {
-        if let Some(id) = self.by_name.get(&spec.destination) {
-            return *id;
-        }
-        let free = |was: &&Arc<str>| specs.iter().all(|other| other.destination != **was);
-        if let Some(was) = spec.was.as_ref().filter(free)
-            && let Some(id) = self.by_name.remove(was)
-        {
-            self.lane(id).destination = spec.destination.clone();
-            self.by_name.insert(spec.destination.clone(), id);
-            return id;
-        }
-        let id = self.lanes.len() as LaneId;
-        let lane = Lane::new(id, spec.destination.clone(), self.log.next);
-        self.lanes.push(lane);
-        self.by_name.insert(spec.destination.clone(), id);
-        id
-    }
-
     /// Lane and event of a key made by [`key::parked`] or [`key::redelivery`].
     fn waiting_at(&mut self, key: &[u8]) -> Option<(&mut Lane, u64)> {
         let event = key::event_of_waiting(key)?;
         let id = LaneId::from_be_bytes(key.get(1..5)?.try_into().ok()?);
         Some((self.lanes.get_mut(id as usize)?, event))
-    }
-}
-
-impl Lane {
-    /// A change of the destination's settings ends an automatic hold, and what failed before
-    /// says nothing any more.
-    pub(super) fn settings_changed(&mut self, settings: u64, now: Now) {
-        self.settings = settings;
-        self.failing = None;
-        if self.held.as_ref().is_some_and(|hold| !hold.held.manual) {
-            self.end_hold(now);
-        }
-        for out in self.out.values_mut() {
-            out.not_before = Duration::ZERO;
-        }
     }
 }

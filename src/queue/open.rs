@@ -20,7 +20,7 @@ use crate::queue::store::{Batch, Fault, Store};
 use crate::queue::writer::Writer;
 use crate::queue::{LaneSpec, Options};
 
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 const STEP: usize = 1024;
 
 /// Opens the queue and starts its writer.
@@ -46,6 +46,11 @@ pub(super) fn open(
     let shared = Shared {
         lanes: Vec::new(),
         by_name: HashMap::new(),
+        former_names: HashMap::new(),
+        parting: Vec::new(),
+        vacant: Vec::new(),
+        history: options.history,
+        dead: options.dead,
         pending: Pending::default(),
         appends: VecDeque::new(),
         woken: Vec::new(),
@@ -66,7 +71,7 @@ pub(super) fn open(
     }
     engine.repair_tail()?;
     engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
-    engine.apply_specs(specs);
+    engine.begin_with(specs);
     let duplicates = engine.load_log()?;
     engine.load_waiting()?;
     engine.first_commit()?;

@@ -43,8 +43,8 @@ pub(super) struct Retention {
 impl Retention {
     pub(super) fn new(engine: &Engine) -> Retention {
         Retention {
-            history: Walk::new(false, engine.options.history),
-            dead: Walk::new(true, engine.options.dead),
+            history: Walk::new(false),
+            dead: Walk::new(true),
             oldest: None,
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
             reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
@@ -71,6 +71,7 @@ impl Retention {
                 break;
             }
         }
+        engine.let_lanes_go();
         self.remove_stub(engine, duplicates)
     }
 

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tracing::warn;
 
 use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
 use crate::queue::key::Key;
+use crate::queue::lock;
+use crate::queue::witness::{self, Witness};
 
 pub(super) use sled::IVec as Value;
 
@@ -35,6 +37,7 @@ pub(super) struct Store {
     handle: RwLock<Option<Handle>>,
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicU32,
+    witness: Witness,
     /// Held until the queue is closed for good.
     lock: Mutex<Option<File>>,
 }
@@ -94,11 +97,12 @@ impl Store {
     /// Opens or makes the database in `folder`, for this process alone.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
         make_private(folder)?;
-        let lock = File::create(folder.join("lock"))
-            .with_context(|| format!("create the lock file in {}", folder.display()))?;
-        lock_for_us(&lock, folder)?;
+        let lock = lock::take(folder)?;
+        let witness = Witness::open(folder)
+            .with_context(|| format!("open the witness in {}", folder.display()))?;
         let handle = open_carefully(folder)?;
         Ok(Store {
+            witness,
             folder: folder.to_owned(),
             handle: RwLock::new(Some(handle)),
             #[cfg(test)]
@@ -148,6 +152,19 @@ impl Store {
             handle.file.sync_data()?;
             Ok(())
         })
+    }
+
+    /// The end of the log, as it was told when the database was written last.
+    pub(super) fn witnessed(&self) -> Option<u64> {
+        witness::read(&self.folder)
+    }
+
+    /// A commit with all events before `next` is on stable storage.
+    pub(super) fn bear_witness(&self, next: u64) {
+        if let Err(error) = self.witness.say(next) {
+            // Only the next start would have missed it, and only after damage.
+            tracing::debug!(%error, "the witness of the queue cannot be written");
+        }
     }
 
     /// Says often enough that these were used for sled to notice. It counts uses in blocks of 64
@@ -227,20 +244,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Whoever is just ending, or a child that was just forked, may hold the lock for a moment more.
-fn lock_for_us(lock: &File, folder: &Path) -> anyhow::Result<()> {
-    for _ in 0..LOCK_TRIES {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::WouldBlock) => {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(error).context("lock the queue"),
-        }
-    }
-    bail!("another process uses the queue in {}", folder.display())
 }
 
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
