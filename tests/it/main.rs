@@ -39,4 +39,5 @@ mod readme;
 mod route;
 mod templates;
 mod tidy;
+mod ugly_sinks;
 mod verdicts;
