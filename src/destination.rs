@@ -8,14 +8,14 @@ use secrecy::{ExposeSecret, SecretString};
 use xxhash_rust::xxh3::Xxh3;
 
 /// One entry under `destinations` in relay.yaml, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     /// `[a-z0-9][a-z0-9_-]{0,63}` without `__`.
     pub name: Arc<str>,
     /// The name of a former destination whose lane this one takes over.
     pub was: Option<Arc<str>>,
     pub kind: Kind,
-    pub origin: Origin,
+    pub reach: Reach,
     /// The set of templates: `default`, `classic` or a set of the user's.
     pub templates: String,
     pub order: Order,
@@ -47,13 +47,17 @@ impl Destination {
                 discord.thread_id.as_deref(),
             ]),
             Kind::Gogs(gogs) => fields.extend([
-                gogs.secret.as_ref().map(ExposeSecret::expose_secret),
+                exposed(gogs.secret.as_ref()),
                 Some(gogs.content_type.name()),
             ]),
             Kind::Console => {}
         }
         fingerprint(&fields)
     }
+}
+
+fn exposed(secret: Option<&SecretString>) -> Option<&str> {
+    secret.map(ExposeSecret::expose_secret)
 }
 
 /// Each field goes in with its length, so that no two lists look alike.
@@ -67,9 +71,9 @@ fn fingerprint(fields: &[Option<&str>]) -> u64 {
     hash.digest()
 }
 
-/// Who wrote a destination's URL, and so where it may lead.
+/// How far a destination's URL may lead, by who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Reach {
     /// A person, in relay.yaml: anywhere but to a cloud's metadata addresses.
     Configured,
     /// Somebody, over an API: to public addresses, and to what `egress.allow` names.
@@ -77,7 +81,7 @@ pub enum Origin {
 }
 
 /// What stands behind a destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     Slack(Slack),
     Discord(Discord),
@@ -109,7 +113,7 @@ impl Kind {
 }
 
 /// A Slack incoming webhook. All but `url` work with legacy hooks only.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slack {
     pub url: SecretUrl,
     pub channel: Option<String>,
@@ -120,7 +124,7 @@ pub struct Slack {
 }
 
 /// A Discord webhook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Discord {
     pub url: SecretUrl,
     pub username: Option<String>,
@@ -136,6 +140,19 @@ pub struct Gogs {
     pub url: SecretUrl,
     pub secret: Option<SecretString>,
     pub content_type: ContentType,
+}
+
+impl PartialEq for Gogs {
+    fn eq(&self, other: &Gogs) -> bool {
+        let Gogs {
+            url,
+            secret,
+            content_type,
+        } = self;
+        *url == other.url
+            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *content_type == other.content_type
+    }
 }
 
 /// How the JSON is wrapped, in and out.
@@ -224,6 +241,12 @@ impl SecretUrl {
     }
 }
 
+impl PartialEq for SecretUrl {
+    fn eq(&self, other: &SecretUrl) -> bool {
+        self.expose_text() == other.expose_text()
+    }
+}
+
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -260,7 +283,7 @@ mod tests {
                 color: None,
                 thread_id: None,
             }),
-            origin: Origin::Configured,
+            reach: Reach::Configured,
             templates: "default".to_owned(),
             order: Order::Strict,
             pace: None,

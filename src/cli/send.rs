@@ -13,7 +13,7 @@ use super::given::{Given, wrong};
 use super::{Failure, Outcome, block_on, check, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::destination::Origin;
+use crate::destination::Reach;
 use crate::send::gogs::hmac_sha256;
 use crate::send::transport::{self, Transport};
 
@@ -121,7 +121,7 @@ pub(super) async fn request(
     let request = transport::Request {
         method,
         url: &parsed,
-        origin: Origin::Configured,
+        reach: Reach::Configured,
         headers: map,
         body,
         most: transport::COMMAND,

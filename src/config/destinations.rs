@@ -14,7 +14,7 @@ use super::shapes::{
 };
 use super::sources::named;
 use crate::destination::{
-    ContentType, Destination, Discord, Gogs, Kind, Order, Origin, Pace, RetryPolicy, SecretUrl,
+    ContentType, Destination, Discord, Gogs, Kind, Order, Pace, Reach, RetryPolicy, SecretUrl,
     Slack,
 };
 
@@ -106,7 +106,7 @@ fn destination(
         name: name?,
         was: was.map(Arc::from),
         kind: kind?,
-        origin: Origin::Configured,
+        reach: Reach::Configured,
         templates: templates?,
         order: order?,
         pace,

@@ -5,7 +5,7 @@ use super::layers::Node;
 use super::problem::Found;
 use super::shapes::PLACE;
 use crate::send::egress::{Egress, Place, Places};
-use crate::send::trust::read_certificates;
+use crate::send::roots::read_certificates;
 
 /// Checks every key of it; certificates are read here.
 pub(super) fn check(check: &Check<'_>, node: &Node) -> Option<Egress> {

@@ -59,6 +59,10 @@ impl Courier {
         }
     }
 
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     pub fn turns(&self) -> &Turns {
         &self.turns
     }
@@ -176,7 +180,7 @@ impl Courier {
         let request = transport::Request {
             method: Method::POST,
             url: &url,
-            origin: destination.origin,
+            reach: destination.reach,
             headers,
             body,
             most: transport::ANSWER,

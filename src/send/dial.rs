@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::destination::{Origin, SecretUrl};
+use crate::destination::{Reach, SecretUrl};
 use crate::send::egress::{Egress, Refusal};
 use crate::send::tunnel::{ProxyError, tunnel};
 
@@ -57,10 +57,10 @@ pub(crate) enum DialError {
     Proxy(ProxyError),
 }
 
-/// Connects to a URI's host, where its origin may lead.
+/// Connects to a URI's host, where its reach may lead.
 #[derive(Clone)]
 pub(crate) struct Dialler {
-    pub(crate) origin: Origin,
+    pub(crate) reach: Reach,
     pub(crate) egress: Arc<Egress>,
     pub(crate) resolver: Arc<dyn Resolve>,
 }
@@ -87,7 +87,7 @@ impl Dialler {
         let host = uri.host().ok_or(DialError::Dns)?;
         let is_https = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let judged = self.judged(host, self.origin).await?;
+        let judged = self.judged(host, self.reach).await?;
         let Some(proxy) = &self.egress.proxy else {
             return connect(judged, port).await;
         };
@@ -102,7 +102,7 @@ impl Dialler {
     }
 
     /// The addresses of a host that may be dialled; at least one.
-    async fn judged(&self, host: &str, origin: Origin) -> Result<Vec<IpAddr>, DialError> {
+    async fn judged(&self, host: &str, reach: Reach) -> Result<Vec<IpAddr>, DialError> {
         let found = match literal(host) {
             Some(address) => vec![address],
             None => {
@@ -113,7 +113,7 @@ impl Dialler {
         let mut refused = DialError::Dns;
         let mut judged = Vec::new();
         for address in found {
-            match self.egress.judge(origin, host, address) {
+            match self.egress.judge(reach, host, address) {
                 Ok(()) => judged.push(address),
                 Err(refusal) => refused = DialError::Forbidden(refusal),
             }
@@ -136,7 +136,7 @@ impl Dialler {
         let credentials = basic_credentials(url);
         let proxy_port = url.port_or_known_default().unwrap_or(80);
         let host = url.host_str().unwrap_or("");
-        let at = self.judged(host, Origin::Configured).await;
+        let at = self.judged(host, Reach::Configured).await;
         let at = at.map_err(|error| match error {
             DialError::Forbidden(_) => DialError::Proxy(ProxyError::Forbidden),
             _ => DialError::Proxy(ProxyError::Dns),

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
-use crate::destination::{Origin, SecretUrl};
+use crate::destination::{Reach, SecretUrl};
 
 mod addresses;
 
 /// `egress` in relay.yaml, checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Egress {
     /// Where URLs that came over an API may lead besides public addresses.
     pub allow: Places,
@@ -45,17 +45,17 @@ impl Egress {
     ///
     /// # Errors
     /// Why nothing may be sent there.
-    pub fn judge_url(&self, origin: Origin, url: &url::Url) -> Result<(), Refusal> {
+    pub fn judge_url(&self, reach: Reach, url: &url::Url) -> Result<(), Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refusal::Scheme);
         }
         let bare = url.username().is_empty() && url.password().is_none();
-        if origin == Origin::Stored && !bare {
+        if reach == Reach::Stored && !bare {
             return Err(Refusal::Credentials);
         }
         match url.host() {
-            Some(url::Host::Ipv4(address)) => self.judge(origin, "", address.into()),
-            Some(url::Host::Ipv6(address)) => self.judge(origin, "", address.into()),
+            Some(url::Host::Ipv4(address)) => self.judge(reach, "", address.into()),
+            Some(url::Host::Ipv6(address)) => self.judge(reach, "", address.into()),
             _ => Ok(()),
         }
     }
@@ -64,15 +64,15 @@ impl Egress {
     ///
     /// # Errors
     /// Why it may not be dialled.
-    pub fn judge(&self, origin: Origin, host: &str, address: IpAddr) -> Result<(), Refusal> {
+    pub fn judge(&self, reach: Reach, host: &str, address: IpAddr) -> Result<(), Refusal> {
         let address = address.to_canonical();
         if addresses::is_metadata(address) {
             return Err(Refusal::Metadata);
         }
-        match origin {
-            Origin::Configured => Ok(()),
-            Origin::Stored if self.allow.name(host) => Ok(()),
-            Origin::Stored => self.judge_public(address),
+        match reach {
+            Reach::Configured => Ok(()),
+            Reach::Stored if self.allow.name(host) => Ok(()),
+            Reach::Stored => self.judge_public(address),
         }
     }
 

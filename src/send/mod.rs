@@ -13,7 +13,9 @@ pub mod turn;
 pub mod dial;
 pub mod egress;
 pub mod transport;
-pub(crate) mod trust;
+
+mod links;
+pub(crate) mod roots;
 mod tunnel;
 
 pub mod discord;

@@ -2,7 +2,8 @@
 //! but that of relay.yaml, speaks HTTP/1.1, and reads at most 64 KiB of an answer.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,16 +11,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::{Method, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
-use crate::destination::Origin;
-use crate::send::dial::{DialError, Dialler, Resolve, SystemResolver, basic_credentials, causes};
+use crate::destination::Reach;
+use crate::send::dial::{DialError, Resolve, SystemResolver, basic_credentials, causes};
 use crate::send::egress::{Egress, Refusal};
-use crate::send::trust;
+use crate::send::links::Links;
 
 /// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
@@ -27,28 +27,23 @@ pub const ANSWER: usize = 64 * 1024;
 /// So much of a relay's answer to a command is read, in bytes.
 pub const COMMAND: usize = 16 * 1024 * 1024;
 
-/// Idle connections to one host that are kept.
-const IDLE: usize = 16;
-const IDLE_FOR: Duration = Duration::from_secs(60);
+/// So many preliminary answers (1xx) are passed over.
+const PRELIMINARY: usize = 100;
 
-/// Pools of connections. One for each origin, so that a connection which one may have is never
-/// there for the other to find.
+/// Sends requests over pooled connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
-    configured: Pool,
-    stored: Pool,
-    egress: Arc<Egress>,
+    links: Arc<RwLock<Arc<Links>>>,
+    resolver: Arc<dyn Resolve>,
     clock: Clock,
 }
-
-type Pool = Client<HttpsConnector<Dialler>, Full<Bytes>>;
 
 /// What is to be sent. Without `Debug`: it holds secrets.
 pub struct Request<'a> {
     pub method: Method,
     pub url: &'a url::Url,
-    /// Whose URL it is.
-    pub origin: Origin,
+    /// How far its URL may lead.
+    pub reach: Reach,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// At most so many bytes of the answer's body are read.
@@ -93,32 +88,26 @@ impl Transport {
 
     /// Sends where `egress` lets it. Every name is looked up by `resolver`, once a connection.
     pub fn within(egress: Egress, resolver: Arc<dyn Resolve>, clock: Clock) -> Transport {
-        let egress = Arc::new(egress);
-        let tls = trust::client_config(&egress.ca);
-        let pool = |origin| {
-            let dialler = Dialler {
-                origin,
-                egress: egress.clone(),
-                resolver: resolver.clone(),
-            };
-            let connector = HttpsConnectorBuilder::new()
-                .with_tls_config(tls.clone())
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(dialler);
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_FOR)
-                .pool_max_idle_per_host(IDLE)
-                .http1_title_case_headers(true)
-                .build(connector)
-        };
+        let links = Links::new(egress, &resolver);
         Transport {
-            configured: pool(Origin::Configured),
-            stored: pool(Origin::Stored),
-            egress,
+            links: Arc::new(RwLock::new(Arc::new(links))),
+            resolver,
             clock,
         }
+    }
+
+    /// Sends where `egress` lets it from now on. What is under way ends as it began.
+    pub fn obey(&self, egress: &Egress) {
+        let links = self.links();
+        if *links.egress != *egress {
+            let next = Arc::new(links.succeeded_by(egress.clone(), &self.resolver));
+            *self.links.write().unwrap_or_else(PoisonError::into_inner) = next;
+        }
+    }
+
+    fn links(&self) -> Arc<Links> {
+        let links = self.links.read();
+        links.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a request. `limit` holds from dialling to the end of the answer.
@@ -128,16 +117,22 @@ impl Transport {
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
-        let judged = self.egress.judge_url(request.origin, request.url);
+        let links = self.links();
+        let judged = links.egress.judge_url(request.reach, request.url);
         judged.map_err(Failure::Forbidden)?;
-        let pool = match request.origin {
-            Origin::Configured => &self.configured,
-            Origin::Stored => &self.stored,
-        };
-        let head = self.clock.timeout(limit, pool.request(prepare(request)?));
-        let response = match head.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&error)),
+        let pool = links.pool(request.reach);
+        let mut prepared = prepare(request)?;
+        let flooded = count_preliminary(&mut prepared);
+        let head = flooded.run_until_cancelled(pool.request(prepared));
+        let response = match self.clock.timeout(limit, head).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(Some(Err(error))) => return Err(classify(&error)),
+            Ok(None) => {
+                return Err(Failure::Trouble {
+                    reason: Reason::Reset,
+                    words: "preliminary answers (1xx) without end".to_owned(),
+                });
+            }
             Err(_) => {
                 return Err(Failure::Trouble {
                     reason: Reason::Timeout,
@@ -195,6 +190,19 @@ fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure>
     *prepared.uri_mut() = uri;
     *prepared.headers_mut() = headers;
     Ok(prepared)
+}
+
+/// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
+/// much.
+fn count_preliminary(request: &mut hyper::Request<Full<Bytes>>) -> CancellationToken {
+    let flooded = CancellationToken::new();
+    let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= PRELIMINARY {
+            cancel.cancel();
+        }
+    });
+    flooded
 }
 
 fn classify(error: &legacy::Error) -> Failure {

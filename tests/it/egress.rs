@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gogs_relay::clock::Clock;
 use gogs_relay::delivery::Reason;
-use gogs_relay::destination::{Origin, SecretUrl};
+use gogs_relay::destination::{Reach, SecretUrl};
 use gogs_relay::send::dial::{LookUp, Resolve};
 use gogs_relay::send::egress::{Egress, Place, Places, Refusal};
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
@@ -193,7 +193,7 @@ fn every_range_that_is_not_public_is_closed_to_stored_urls_from_end_to_end() {
     let egress = Egress::default();
     for (first, last, sort) in NOT_PUBLIC {
         for text in [first, last] {
-            let judged = egress.judge(Origin::Stored, "host.test", ip(text));
+            let judged = egress.judge(Reach::Stored, "host.test", ip(text));
             let Err(refusal @ Refusal::NotPublic(_)) = judged else {
                 panic!("{text}: {judged:?}");
             };
@@ -201,17 +201,13 @@ fn every_range_that_is_not_public_is_closed_to_stored_urls_from_end_to_end() {
             assert!(words.contains(sort), "{text}: {words}");
             assert!(words.contains("egress.allow"), "{text}: {words}");
             assert!(!words.contains(text) || text.len() < 4, "{text}: {words}");
-            let configured = egress.judge(Origin::Configured, "host.test", ip(text));
+            let configured = egress.judge(Reach::Configured, "host.test", ip(text));
             assert_eq!(configured, Ok(()), "{text}");
         }
     }
     for text in PUBLIC {
-        for origin in [Origin::Stored, Origin::Configured] {
-            assert_eq!(
-                egress.judge(origin, "host.test", ip(text)),
-                Ok(()),
-                "{text}"
-            );
+        for reach in [Reach::Stored, Reach::Configured] {
+            assert_eq!(egress.judge(reach, "host.test", ip(text)), Ok(()), "{text}");
         }
     }
     figure!(
@@ -225,8 +221,8 @@ fn every_range_that_is_not_public_is_closed_to_stored_urls_from_end_to_end() {
 fn metadata_addresses_are_closed_to_everybody_however_they_are_wrapped_and_whatever_is_allowed() {
     let everything = allowing(&["0.0.0.0/0", "::/0", "metadata.test"]);
     for text in METADATA {
-        for origin in [Origin::Configured, Origin::Stored] {
-            let judged = everything.judge(origin, "metadata.test", ip(text));
+        for reach in [Reach::Configured, Reach::Stored] {
+            let judged = everything.judge(reach, "metadata.test", ip(text));
             assert_eq!(judged, Err(Refusal::Metadata), "{text}");
         }
     }
@@ -237,7 +233,7 @@ fn metadata_addresses_are_closed_to_everybody_however_they_are_wrapped_and_whate
         "127.0.0.1",
     ] {
         assert_eq!(
-            everything.judge(Origin::Stored, "x", ip(text)),
+            everything.judge(Reach::Stored, "x", ip(text)),
             Ok(()),
             "{text}"
         );
@@ -253,7 +249,7 @@ fn what_is_allowed_by_range_or_name_is_open_and_nothing_beside_it() {
         "ci.lan",
         "*.builds.lan",
     ]);
-    let open = |host: &str, text: &str| egress.judge(Origin::Stored, host, ip(text)).is_ok();
+    let open = |host: &str, text: &str| egress.judge(Reach::Stored, host, ip(text)).is_ok();
     for text in ["10.1.2.3", "::ffff:10.1.2.3", "192.168.7.9", "fd12::7"] {
         assert!(open("any.test", text), "{text}");
     }
@@ -294,7 +290,7 @@ fn an_allowed_translator_opens_only_what_it_translates_to_an_open_address() {
         ("2002:7f00:1::1", false),
     ] {
         assert_eq!(
-            egress.judge(Origin::Stored, "x", ip(text)).is_ok(),
+            egress.judge(Reach::Stored, "x", ip(text)).is_ok(),
             open,
             "{text}"
         );
@@ -366,7 +362,7 @@ async fn no_spelling_of_an_inner_address_is_sent_to_neither_directly_nor_through
     let proxied = transport(proxy.egress(), &resolver);
     for text in SPELLINGS {
         for transport in [&direct, &proxied] {
-            let failure = post(transport, text, Origin::Stored).await.err();
+            let failure = post(transport, text, Reach::Stored).await.err();
             let forbidden = matches!(failure, Some(Failure::Forbidden(_)));
             assert!(forbidden, "{text}: {failure:?}");
         }
@@ -399,7 +395,7 @@ async fn a_name_that_leads_inside_is_refused_for_every_range_directly_and_throug
             for egress in [Egress::default(), proxy.egress()] {
                 let resolver = Answers::new([vec![ip(text)]]);
                 let transport = transport(egress, &resolver);
-                let failure = post(&transport, "https://inside.test/", Origin::Stored).await;
+                let failure = post(&transport, "https://inside.test/", Reach::Stored).await;
                 let failure = failure.err();
                 let private = matches!(failure, Some(Failure::Forbidden(Refusal::NotPublic(_))));
                 assert!(private, "{text}: {failure:?}");
@@ -408,10 +404,10 @@ async fn a_name_that_leads_inside_is_refused_for_every_range_directly_and_throug
         }
     }
     for text in METADATA {
-        for origin in [Origin::Configured, Origin::Stored] {
+        for reach in [Reach::Configured, Reach::Stored] {
             for egress in [Egress::default(), proxy.egress()] {
                 let transport = transport(egress, &Answers::new([vec![ip(text)]]));
-                let failure = post(&transport, "http://inside.test/", origin).await.err();
+                let failure = post(&transport, "http://inside.test/", reach).await.err();
                 assert_eq!(
                     failure,
                     Some(Failure::Forbidden(Refusal::Metadata)),
@@ -440,7 +436,7 @@ async fn a_name_is_looked_up_once_a_connection_and_what_was_judged_is_dialled() 
     assert_eq!(resolver.asked().len(), 1, "the connection is used again");
     standin.rule(|_| Some(Script::status(200).header("connection", "close")));
     assert_eq!(answered(&transport, &url).await, 200);
-    let failure = post(&transport, &url, Origin::Stored).await.err();
+    let failure = post(&transport, &url, Reach::Stored).await.err();
     assert_eq!(
         failure,
         Some(Failure::Forbidden(Refusal::NotPublic("a loopback"))),
@@ -481,9 +477,9 @@ async fn a_connection_of_relay_yaml_is_not_there_for_a_stored_url() {
     let transport = transport(Egress::default(), &Answers::new([vec![ip("127.0.0.1")]]));
     let url = format!("http://both.test:{}/hook", standin.address().port());
     for _ in 0..2 {
-        let answer = post(&transport, &url, Origin::Configured).await;
+        let answer = post(&transport, &url, Reach::Configured).await;
         assert_eq!(answer.ok().map(|answer| answer.status), Some(200));
-        let failure = post(&transport, &url, Origin::Stored).await.err();
+        let failure = post(&transport, &url, Reach::Stored).await.err();
         assert!(
             matches!(failure, Some(Failure::Forbidden(_))),
             "{failure:?}"
@@ -499,7 +495,7 @@ async fn a_stored_url_has_no_credentials_and_none_has_another_scheme() {
         "http://:p@127.0.0.1/",
         "http://mira:p@8.8.8.8/",
     ] {
-        let failure = post(&transport, url, Origin::Stored).await.err();
+        let failure = post(&transport, url, Reach::Stored).await.err();
         assert_eq!(
             failure,
             Some(Failure::Forbidden(Refusal::Credentials)),
@@ -512,8 +508,8 @@ async fn a_stored_url_has_no_credentials_and_none_has_another_scheme() {
         "gopher://8.8.8.8/",
         "ws://8.8.8.8/",
     ] {
-        for origin in [Origin::Stored, Origin::Configured] {
-            let failure = post(&transport, url, origin).await.err();
+        for reach in [Reach::Stored, Reach::Configured] {
+            let failure = post(&transport, url, reach).await.err();
             assert_eq!(failure, Some(Failure::Forbidden(Refusal::Scheme)), "{url}");
         }
     }
@@ -536,7 +532,7 @@ async fn through_a_proxy_the_judged_address_is_asked_for_and_never_the_name() {
         answered(&transport, "http://hooks.test:8080/hook").await,
         200
     );
-    let failure = post(&transport, "http://hooks.test/hook", Origin::Stored)
+    let failure = post(&transport, "http://hooks.test/hook", Reach::Stored)
         .await
         .err();
     assert!(
@@ -596,9 +592,9 @@ async fn what_no_proxy_names_goes_past_the_proxy() {
         egress.no_proxy = places(&[no_proxy]);
         let transport = transport(egress, &Answers::new([vec![ip("127.0.0.1")]]));
         let url = format!("http://{host}:{port}/hook");
-        let answer = post(&transport, &url, Origin::Configured).await;
+        let answer = post(&transport, &url, Reach::Configured).await;
         assert_eq!(answer.ok().map(|answer| answer.status), Some(200), "{host}");
-        let failure = post(&transport, &url, Origin::Stored).await.err();
+        let failure = post(&transport, &url, Reach::Stored).await.err();
         assert!(
             matches!(failure, Some(Failure::Forbidden(_))),
             "still judged: {failure:?}"
@@ -655,7 +651,7 @@ async fn a_proxy_in_trouble_is_tried_again_later_and_said_to_be_it() {
             ..Egress::default()
         };
         let transport = transport(egress, &Answers::new([]));
-        let failure = post(&transport, "http://93.184.216.34/hook", Origin::Stored)
+        let failure = post(&transport, "http://93.184.216.34/hook", Reach::Stored)
             .await
             .err();
         let Some(Failure::Trouble { reason, words }) = failure else {
@@ -679,19 +675,19 @@ async fn a_root_certificate_of_relay_yaml_is_trusted_directly_and_through_a_prox
     for mut egress in [allowing(&["ci.test", "other.test"]), proxy.egress()] {
         egress.allow = places(&["ci.test", "other.test"]);
         let distrusting = transport(egress.clone(), &answer);
-        let failure = post(&distrusting, &url, Origin::Stored).await.err();
+        let failure = post(&distrusting, &url, Reach::Stored).await.err();
         let Some(Failure::Trouble { reason, words }) = failure else {
             panic!("{failure:?}");
         };
         assert_eq!(reason, Reason::Tls, "{words}");
         egress.ca = ca.clone();
         let trusting = transport(egress, &answer);
-        for origin in [Origin::Stored, Origin::Configured] {
-            let answer = post(&trusting, &url, origin).await;
+        for reach in [Reach::Stored, Reach::Configured] {
+            let answer = post(&trusting, &url, reach).await;
             assert_eq!(answer.ok().map(|answer| answer.status), Some(204));
         }
         let other = url.replace("ci.test", "other.test");
-        let failure = post(&trusting, &other, Origin::Stored).await.err();
+        let failure = post(&trusting, &other, Reach::Stored).await.err();
         let mismatch = matches!(
             &failure,
             Some(Failure::Trouble {
@@ -806,7 +802,7 @@ fn no_spelling_of_an_inner_address_passes_for_a_stored_url() {
                 return Ok(());
             };
             judged.set(judged.get() + 1);
-            let verdict = Egress::default().judge_url(Origin::Stored, &url);
+            let verdict = Egress::default().judge_url(Reach::Stored, &url);
             prop_assert!(verdict.is_err(), "{host} as {url}");
             Ok(())
         },
@@ -821,7 +817,7 @@ async fn a_stored_url_that_leads_inside_holds_its_lane_and_keeps_everything() {
     let time = World::clock();
     let standin = receiver().await;
     let mut destination = gogs("hook", &standin);
-    destination.origin = Origin::Stored;
+    destination.reach = Reach::Stored;
     let world = World::start(&time, vec![destination]);
     world.push(0..3, &["hook"]).await;
     world.held("hook", Reason::Forbidden).await;
@@ -871,12 +867,12 @@ fn transport(egress: Egress, resolver: &Arc<Answers>) -> Transport {
     Transport::within(egress, resolver.clone(), Clock::system())
 }
 
-async fn post(transport: &Transport, url: &str, origin: Origin) -> Result<Answer, Failure> {
+async fn post(transport: &Transport, url: &str, reach: Reach) -> Result<Answer, Failure> {
     let url = url::Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
     let request = Request {
         method: Method::POST,
         url: &url,
-        origin,
+        reach,
         headers: HeaderMap::new(),
         body: "{}".into(),
         most: ANSWER,
@@ -885,7 +881,7 @@ async fn post(transport: &Transport, url: &str, origin: Origin) -> Result<Answer
 }
 
 async fn answered(transport: &Transport, url: &str) -> u16 {
-    match post(transport, url, Origin::Stored).await {
+    match post(transport, url, Reach::Stored).await {
         Ok(answer) => answer.status,
         Err(failure) => panic!("{url}: {failure:?}"),
     }

@@ -19,6 +19,7 @@ macro_rules! figure {
 mod binary;
 mod corpus;
 mod relay;
+mod tmpfs;
 mod world;
 
 mod attempts;
@@ -26,6 +27,7 @@ mod cli;
 mod config;
 mod default_messages;
 mod egress;
+mod full_disk;
 mod hostile;
 mod ingest;
 mod journey;
@@ -38,4 +40,5 @@ mod readme;
 mod route;
 mod templates;
 mod tidy;
+mod ugly_sinks;
 mod verdicts;

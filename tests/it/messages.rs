@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gogs_relay::clock::Timestamp;
 use gogs_relay::destination::{
-    Destination, Discord, Kind, Order, Origin, RetryPolicy, SecretUrl, Slack,
+    Destination, Discord, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Message, Rendered, Step, Templates, samples};
@@ -21,7 +21,7 @@ pub(crate) fn destination(kind: Kind, set: &str) -> Destination {
         name: Arc::from("chat"),
         was: None,
         kind,
-        origin: Origin::Configured,
+        reach: Reach::Configured,
         templates: set.to_owned(),
         order: Order::Strict,
         pace: None,

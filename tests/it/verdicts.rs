@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::Reason;
-use gogs_relay::destination::Origin;
+use gogs_relay::destination::Reach;
 use gogs_relay::send::egress::Refusal;
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
 use gogs_relay::send::verdict::{Judgement, Slowdown, Verdict};
@@ -301,7 +301,7 @@ async fn post(url: &str, limit: Duration) -> Result<Answer, Failure> {
     let request = Request {
         method: Method::POST,
         url: &url,
-        origin: Origin::Configured,
+        reach: Reach::Configured,
         headers: HeaderMap::new(),
         body: "{}".into(),
         most: ANSWER,
