@@ -117,7 +117,11 @@ impl Engine {
                 self.wake(&mut shared, id);
             }
         }
-        let named: HashSet<&str> = changes.lanes.iter().map(|spec| &*spec.destination).collect();
+        let named: HashSet<&str> = changes
+            .lanes
+            .iter()
+            .map(|spec| &*spec.destination)
+            .collect();
         let mut orphaned = Vec::new();
         for id in 1..shared.lanes.len() as LaneId {
             let lane = shared.lane(id);
@@ -264,7 +268,8 @@ impl Lane {
         if self.held.as_ref().is_some_and(|hold| !hold.held.manual) {
             self.end_hold(now);
         }
-        self.times().for_each(|not_before| *not_before = Duration::ZERO);
+        self.times()
+            .for_each(|not_before| *not_before = Duration::ZERO);
     }
 
     /// When its failed deliveries are tried again.

@@ -7,11 +7,11 @@ use tracing::error;
 
 use crate::clock::Timestamp;
 use crate::queue::chunk::Damaged;
+use crate::queue::configure::LONGEST_WAIT;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
-use crate::queue::configure::LONGEST_WAIT;
 use crate::queue::lane::{Lane, Parked};
 use crate::queue::lane_value::LaneValue;
 use crate::queue::record::ParkedNote;

@@ -53,8 +53,9 @@ use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease,
-    Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
+    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
+    Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
+    Settlement, Stats,
 };
 
 /// The engine behind the interface. Cheap to clone.
