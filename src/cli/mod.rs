@@ -14,6 +14,7 @@ mod panics;
 mod reload;
 mod render;
 mod route;
+mod salvage;
 mod send;
 mod serve;
 
@@ -70,6 +71,8 @@ enum Command {
     Destinations(destinations::Command),
     /// Have the running relay put in force what changed in relay.yaml and the templates
     Reload(reload::Args),
+    /// Rebuild a damaged queue from what can still be read of it
+    Salvage(salvage::Args),
     /// Write a commented relay.yaml with a secret of its own
     Init(init::Args),
     /// See the relay at work with stand-ins for Slack, Discord and a Gogs receiver
@@ -124,6 +127,7 @@ fn run(args: Args) -> Outcome {
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
         Command::Reload(args) => reload::run(config, &args),
+        Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {

@@ -19,7 +19,7 @@ use crate::queue::page::{Entry, Planned};
 use crate::queue::pending::{Pending, WINDOW};
 use crate::queue::record::Record;
 use crate::queue::store::Store;
-use crate::queue::{Appended, Keep, Options, PlannedDelivery, QueueError, Repeats};
+use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError, Repeats};
 
 /// An operation that waits for the disk gives up after this; what it did stays, and is written
 /// when the disk works again.
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub(super) appends: VecDeque<Request>,
     pub(super) woken: Vec<LaneId>,
     pub(super) log: Log,
+    /// What damage has taken of it.
+    pub(super) missing: Vec<Missing>,
     /// The last plan, as asked for and with its lanes.
     pub(super) last_plan: Option<(Vec<PlannedDelivery>, Arc<[Planned]>)>,
     pub(super) next_attempt: u64,
@@ -93,13 +95,21 @@ pub(super) struct Request {
     pub(super) entry: Entry,
     pub(super) hashes: Hashes,
     pub(super) repeats: Repeats,
+    /// It waits so long for the disk, on [`Clock::elapsed`].
+    pub(super) until: Duration,
     pub(super) reply: oneshot::Sender<Result<Appended, QueueError>>,
 }
 
 impl Engine {
-    pub(super) fn new(options: Options, clock: Clock, store: Store, shared: Shared) -> Engine {
+    pub(super) fn new(
+        options: Options,
+        clock: Clock,
+        disk: Disk,
+        store: Store,
+        shared: Shared,
+    ) -> Engine {
         Engine {
-            disk: Disk::new(&options, clock.clone()),
+            disk,
             options,
             clock,
             store,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use tracing::error;
+use anyhow::{Context, anyhow};
 
 use crate::clock::Timestamp;
 use crate::queue::chunk::Damaged;
 use crate::queue::configure::LONGEST_WAIT;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
+use crate::queue::gaps::Gaps;
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
 use crate::queue::lane::{Lane, Parked};
@@ -19,8 +19,18 @@ use crate::queue::store::Fault;
 
 const STEP: usize = 1024;
 
+/// Which lanes were found, by id. An event goes to no lane that was not written before it.
+#[derive(Debug, Default)]
+pub(super) struct StoredLanes(Vec<bool>);
+
+impl StoredLanes {
+    fn contains(&self, lane: LaneId) -> bool {
+        self.0.get(lane as usize).is_some_and(|stored| *stored)
+    }
+}
+
 impl Engine {
-    /// All heads from this sequence on; those that are damaged are reported and left out.
+    /// All heads from this sequence on.
     pub(super) fn heads_from(&self, from: u64) -> Result<Vec<Head>, Fault> {
         let mut all = Vec::new();
         self.each_head(from, |head| all.push(head))?;
@@ -37,20 +47,18 @@ impl Engine {
             range.start = [last.as_ref(), &[0]].concat();
             for (key, value) in &heads {
                 let first = key::first_of_head(key).ok_or(Damaged)?;
-                match Head::decode(first, value) {
-                    Ok(head) => each(head),
-                    Err(_) => error!(event.id = first, "the head of a page is damaged"),
-                }
+                each(Head::decode(first, value)?);
             }
         }
     }
 
     /// Reads the lanes; the relay's own downtime counts as idle.
-    pub(super) fn load_lanes(&self, alive: Option<Timestamp>) -> anyhow::Result<()> {
+    pub(super) fn load_lanes(&self, alive: Option<Timestamp>) -> anyhow::Result<StoredLanes> {
         let now = self.now();
         let downtime = alive.map(|alive| now.wall.since(alive)).unwrap_or_default();
         let mut shared = self.shared();
         let next = shared.log.next;
+        let mut stored = StoredLanes::default();
         for (key, value) in self.store.scan(key::all(b"l"), usize::MAX)? {
             let id = key.strip_prefix(b"l").and_then(|id| id.try_into().ok());
             let id = LaneId::from_be_bytes(id.context("a lane's key is damaged")?);
@@ -66,6 +74,8 @@ impl Engine {
                 lane.idle += downtime.as_millis() as u64;
             }
             shared.lanes.push(lane);
+            stored.0.resize(id as usize, false);
+            stored.0.push(true);
         }
         if shared.lanes.is_empty() {
             shared.lanes.push(Lane::new(0, "".into(), next));
@@ -83,37 +93,39 @@ impl Engine {
                 by_name.insert(lane.destination.clone(), lane.id);
             }
         }
-        Ok(())
+        Ok(stored)
     }
 
     /// Reads the heads: what is known, and what each lane has waiting.
-    pub(super) fn load_log(&self) -> anyhow::Result<Duplicates> {
+    pub(super) fn load_log(&self, stored: &StoredLanes) -> anyhow::Result<Duplicates> {
         self.load_ahead()?;
         let mut shared = self.shared();
         let mut duplicates = Duplicates::new(self.options.dedupe.at_most);
-        let mut expected = shared.log.first;
-        let next = shared.log.next;
-        duplicates.expect(next.saturating_sub(expected));
+        let (first, next) = (shared.log.first, shared.log.next);
+        duplicates.expect(next.saturating_sub(first));
         shared.log.pages_from = next;
+        let mut gaps = Gaps::new(shared.log, self.clock.now());
+        let mut strangers = false;
         self.each_head(0, |head| {
-            if head.first != expected {
-                error!(
-                    "the log has a gap: events {expected} to {} are missing",
-                    head.first
-                );
+            if gaps.see(&head) > 0 {
+                duplicates.skip_to(head.first);
             }
-            expected = head.range().end;
             if !head.is_stub() {
                 shared.log.pages_from = shared.log.pages_from.min(head.first);
             }
             for (sequence, known) in head.range().zip(&head.events) {
                 duplicates.push(sequence, known.hashes);
             }
+            strangers |= head.any_lane(|lane| !stored.contains(lane));
             shared.take_in(&head);
         })?;
-        if expected != next && expected != shared.log.first {
-            error!("the log has a gap: events {expected} to {next} are missing");
+        if strangers {
+            return Err(
+                anyhow!("what waits for some destinations has lost its lane").context(Damaged),
+            );
         }
+        self.tell_of_gaps(&mut shared, gaps.finish(next))?;
+        duplicates.skip_to(next);
         Ok(duplicates)
     }
 

@@ -17,7 +17,9 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod gaps;
 mod head;
+mod inspect;
 mod key;
 mod lane;
 mod lane_value;
@@ -26,6 +28,8 @@ mod lease;
 mod leave;
 mod listing;
 mod load;
+mod lock;
+mod missing;
 mod model;
 mod open;
 mod operate;
@@ -36,6 +40,7 @@ mod read;
 mod record;
 mod recover;
 mod retention;
+mod salvage;
 mod settle;
 mod status;
 mod store;
@@ -43,6 +48,7 @@ mod token;
 mod trail;
 mod view;
 mod walk;
+mod witness;
 mod writer;
 
 use std::sync::Arc;
@@ -52,11 +58,14 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
     Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
     Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
     Settlement, Stats,
 };
+
+pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -208,6 +217,12 @@ impl Queue {
     /// All lanes, by name.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
+    }
+
+    /// What damage has taken of the log, oldest first; it is told until `dedupe` would have
+    /// forgotten it.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.engine().shared().missing.clone()
     }
 
     pub fn stats(&self) -> Stats {
