@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gogs_relay::clock::Clock;
+use gogs_relay::config::{self, Environment};
 use gogs_relay::delivery::Reason;
 use gogs_relay::destination::{Reach, SecretUrl};
 use gogs_relay::send::dial::{LookUp, Resolve};
@@ -297,7 +298,7 @@ fn an_allowed_translator_opens_only_what_it_translates_to_an_open_address() {
     }
 }
 
-/// Spellings that the URL parser, or whoever looks names up, takes for 127.0.0.1, ::1 and others.
+/// Spellings that the URL parser, or whoever looks names up, takes for loopback addresses and others.
 const SPELLINGS: [&str; 41] = [
     "http://127.0.0.1/",
     "http://127.1/",
@@ -604,22 +605,25 @@ async fn what_no_proxy_names_goes_past_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxy_in_trouble_is_tried_again_later_and_said_to_be_it() {
+async fn a_proxy_that_cannot_be_asked_is_tried_again_later_and_said_to_be_it() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone_at = gone.local_addr().unwrap();
+    let unheard = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
-    let mut troubles = vec![(
-        SecretUrl::parse(&format!("http://{gone_at}")).unwrap(),
-        "cannot be reached",
-    )];
-    let mut proxies = Vec::new();
-    for (answer, words) in [
+    for (proxy, want) in [
+        (unheard.as_str(), "cannot be reached"),
+        ("http://169.254.169.254", "metadata"),
+        ("http://proxy.invalid", "name was not found"),
+    ] {
+        assert_in_trouble(SecretUrl::parse(proxy).unwrap(), want).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_tried_again_later_and_said_to_be_it() {
+    for (answer, want) in [
+        ("HTTP/1.1 407 Log In\r\n\r\n", "other credentials"),
         (
-            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-            "other credentials",
-        ),
-        (
-            "HTTP/1.1 403 Forbidden\r\nContent-Length: 400000\r\n\r\nNo.",
+            "HTTP/1.1 403 No\r\nContent-Length: 400000\r\n\r\nNo.",
             "answered 403 to CONNECT",
         ),
         (
@@ -634,32 +638,61 @@ async fn a_proxy_in_trouble_is_tried_again_later_and_said_to_be_it() {
         ),
     ] {
         let proxy = Proxy::start(Mood::Refuses(answer)).await;
-        troubles.push((proxy.egress().proxy.unwrap(), words));
-        proxies.push(proxy);
+        assert_in_trouble(proxy.egress().proxy.unwrap(), want).await;
     }
-    troubles.push((
-        SecretUrl::parse("http://169.254.169.254").unwrap(),
-        "metadata",
-    ));
-    troubles.push((
-        SecretUrl::parse("http://proxy.invalid").unwrap(),
-        "name was not found",
-    ));
-    for (proxy, want) in troubles {
-        let egress = Egress {
-            proxy: Some(proxy),
-            ..Egress::default()
-        };
-        let transport = transport(egress, &Answers::new([]));
-        let failure = post(&transport, "http://93.184.216.34/hook", Reach::Stored)
-            .await
-            .err();
-        let Some(Failure::Trouble { reason, words }) = failure else {
-            panic!("{want}: {failure:?}");
-        };
-        assert_eq!(reason, Reason::Refused, "{words}");
-        assert!(words.contains("proxy") && words.contains(want), "{words}");
+}
+
+async fn assert_in_trouble(proxy: SecretUrl, want: &str) {
+    let egress = Egress {
+        proxy: Some(proxy),
+        ..Egress::default()
+    };
+    let transport = transport(egress, &Answers::new([]));
+    let failure = post(&transport, "http://93.184.216.34/hook", Reach::Stored)
+        .await
+        .err();
+    let Some(Failure::Trouble { reason, words }) = failure else {
+        panic!("{want}: {failure:?}");
+    };
+    assert_eq!(reason, Reason::Refused, "{words}");
+    assert!(words.contains("proxy") && words.contains(want), "{words}");
+}
+
+#[tokio::test]
+async fn new_rules_hold_at_once_and_for_connections_that_are_open_too() {
+    let standin = receiver().await;
+    let transport = transport(Egress::default(), &Answers::new([]));
+    for (rules, open) in [
+        (Egress::default(), false),
+        (allowing(&["127.0.0.0/8"]), true),
+        (allowing(&["10.0.0.0/8"]), false),
+    ] {
+        transport.obey(&rules);
+        for _ in 0..2 {
+            let answer = post(&transport, &standin.url(), Reach::Stored).await;
+            assert_eq!(answer.is_ok(), open, "{rules:?}");
+        }
     }
+    assert_eq!(standin.received().len(), 2);
+}
+
+#[test]
+fn a_changed_egress_is_taken_over_by_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.yaml");
+    let load = |egress: &str| {
+        let text = format!(
+            "sources: {{ gogs: {{ secret: s }} }}\ndestinations: {{ screen: {{ console: }} }}\n{egress}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let loaded = config::load(&path, &Environment::new(), &|_| vec!["default".to_owned()]);
+        loaded.unwrap().config
+    };
+    let (running, next) = (load(""), load("egress: { allow: [ci.lan] }\n"));
+    let (next, changes) = next.taken_over_by(&running).unwrap();
+    assert_eq!(changes.changed, ["egress"]);
+    assert_eq!(changes.needs_restart, Vec::<String>::new());
+    assert_eq!(next.egress.allow, places(&["ci.lan"]));
 }
 
 #[tokio::test]
