@@ -11,6 +11,7 @@ mod given;
 mod init;
 mod paint;
 mod panics;
+mod reload;
 mod render;
 mod route;
 mod salvage;
@@ -68,6 +69,8 @@ enum Command {
     /// See destinations and their lanes; hold, resume, empty or test one
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// Have the running relay put in force what changed in relay.yaml and the templates
+    Reload(reload::Args),
     /// Rebuild a damaged queue from what can still be read of it
     Salvage(salvage::Args),
     /// Write a commented relay.yaml with a secret of its own
@@ -123,6 +126,7 @@ fn run(args: Args) -> Outcome {
         Command::Send(args) => send::run(config, args),
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
+        Command::Reload(args) => reload::run(config, &args),
         Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),

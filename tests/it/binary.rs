@@ -258,6 +258,25 @@ fn head(source: &str, secret: &str, id: &str, body: &str, more: &str) -> String 
     )
 }
 
+/// Asks the own API at `admin`; the status, and the JSON of the answer.
+pub fn api(
+    admin: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> std::io::Result<(u16, serde_json::Value)> {
+    let mut client = Client::connect(admin)?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client.stream.get_mut().write_all(request.as_bytes())?;
+    let answer = client.answer()?;
+    let json = serde_json::from_str(&answer.body).map_err(std::io::Error::other)?;
+    Ok((answer.status, json))
+}
+
 /// A request that the relay has begun to read, and whose body is still to come.
 pub struct HalfSent {
     client: Client,

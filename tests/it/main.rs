@@ -40,4 +40,5 @@ mod readme;
 mod route;
 mod templates;
 mod tidy;
+mod ugly_sinks;
 mod verdicts;
