@@ -83,7 +83,9 @@ fn open(data: &Path) -> anyhow::Result<Queue> {
 /// About 1 KB that does not compress to nothing.
 fn body(n: u64) -> Bytes {
     let mut dice = Dice(n);
-    let words: Vec<String> = (0..40).map(|_| format!("{:016x}", dice.below(u64::MAX))).collect();
+    let words: Vec<String> = (0..40)
+        .map(|_| format!("{:016x}", dice.below(u64::MAX)))
+        .collect();
     Bytes::from(format!("{{\"number\":{n},\"text\":{words:?}}}"))
 }
 
@@ -305,13 +307,25 @@ impl Sound {
                     back += 1;
                     assert!(!missing.contains(&n), "event {n} is said to be missing");
                 }
-                None => assert!(missing.contains(&n), "event {n} is lost in silence: {report}"),
+                None => assert!(
+                    missing.contains(&n),
+                    "event {n} is lost in silence: {report}"
+                ),
             }
-            assert!(event.is_some() || !whole.contains(&n), "event {n} was whole");
+            assert!(
+                event.is_some() || !whole.contains(&n),
+                "event {n} was whole"
+            );
         }
         assert_eq!(report["events"]["back"], back, "{report}");
-        assert_eq!(queue.missing().len(), report["missing"].as_array().unwrap().len());
-        let waits = queue.lanes().into_iter().find(|lane| &*lane.destination == "waits");
+        assert_eq!(
+            queue.missing().len(),
+            report["missing"].as_array().unwrap().len()
+        );
+        let waits = queue
+            .lanes()
+            .into_iter()
+            .find(|lane| &*lane.destination == "waits");
         // Without any page nobody knows that there was such a lane.
         assert_eq!(waits.map_or(0, |lane| lane.waiting), back, "{report}");
         queue.close().await;
@@ -371,7 +385,9 @@ impl Sound {
 async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
     let sound = Sound::new(number("DAMAGE_EVENTS", 2_000)).await;
     let seed = number("DAMAGE_SEED", 1);
-    let length = std::fs::metadata(sound.folder.path().join("queue/db")).unwrap().len();
+    let length = std::fs::metadata(sound.folder.path().join("queue/db"))
+        .unwrap()
+        .len();
     let mut dice = Dice(seed);
     for (kind, times) in [
         ("flips", number("DAMAGE_FLIPS", 8)),
