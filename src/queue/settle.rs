@@ -99,10 +99,11 @@ impl Engine {
         error!(event.id = event, destination.name = %shared.lane(lane).destination,
             "stored event {event} cannot be read");
         let known = self.record(&shared, event, lane);
+        let waits_beside = (known.as_ref()).is_some_and(|record| record.state == State::Waiting);
         let record = known.unwrap_or_else(|| Record::waiting(About::unknown(), None, 1));
         let place = if shared.lane(lane).parked.contains_key(&event) {
             Place::Parked
-        } else if record.round > 1 {
+        } else if waits_beside {
             Place::Redelivery
         } else {
             Place::Log

@@ -25,6 +25,7 @@ mod world;
 mod attempts;
 mod cli;
 mod config;
+mod damage;
 mod default_messages;
 mod full_disk;
 mod hostile;
