@@ -42,6 +42,8 @@ pub(super) struct Engine {
     pub(super) written: watch::Sender<u64>,
     pub(super) woken: Notify,
     pub(super) closed: watch::Sender<bool>,
+    /// People operate on lanes one after the other.
+    pub(super) operating: tokio::sync::Mutex<()>,
 }
 
 /// What the lock guards.
@@ -102,6 +104,7 @@ impl Engine {
             written: watch::Sender::new(0),
             woken: Notify::new(),
             closed: watch::Sender::new(false),
+            operating: tokio::sync::Mutex::default(),
         }
     }
 
@@ -222,6 +225,7 @@ impl Shared {
             if let Some(lane) = self.lanes.get_mut(lane as usize)
                 && sequence >= lane.read
                 && !lane.ahead.contains(&sequence)
+                && lane.aside_of(sequence).is_none()
             {
                 lane.unread += 1;
             }

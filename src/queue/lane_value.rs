@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::queue::Held;
+use crate::queue::aside::{Aside, Fate};
 use crate::queue::chunk::{Damaged, MAX_VALUE};
 use crate::queue::codes;
 use crate::queue::key::{self, Key, LaneId};
@@ -16,7 +18,9 @@ use crate::queue::trail::{Trail, TrailV1, cut};
 /// So much of the words about a hold is kept, in bytes.
 pub(super) const HELD_WORDS: usize = 400;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Had ranges without a count and a fate; none was ever written.
+const FIRST: u8 = 1;
 
 /// What is kept of a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +30,8 @@ pub(super) struct LaneValue {
     pub(super) cursor: u64,
     /// So many deliveries from the cursor on have a record already.
     pub(super) ahead: u64,
-    /// Ranges kept back when the lane was resumed: from, to (exclusive), since when.
-    pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
+    /// Ranges of the log beside the straight path.
+    pub(super) asides: Vec<Aside>,
     pub(super) settings: u64,
     pub(super) failing: Option<Failing>,
     /// How long the lane has stood still by holds and downtime, in milliseconds.
@@ -67,13 +71,11 @@ impl LaneValue {
     }
 
     fn write(&self) -> Vec<u8> {
-        let stored = LaneV1 {
+        let stored = Stored::<AsideV2> {
             destination: self.destination.clone(),
             cursor: self.cursor,
             ahead: self.ahead,
-            kept_back: (self.kept_back.iter())
-                .map(|(from, to, since)| (*from, *to, since.0))
-                .collect(),
+            asides: self.asides.iter().map(AsideV2::from).collect(),
             settings: self.settings.to_le_bytes(),
             failing: self.failing.map(FailingV1::from),
             idle: self.idle,
@@ -98,17 +100,24 @@ impl LaneValue {
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
-        let Some((&VERSION, rest)) = value.split_first() else {
-            return Err(Damaged);
-        };
-        let stored: LaneV1 = postcard::from_bytes(rest).map_err(|_| Damaged)?;
+        match value.split_first() {
+            Some((&VERSION, rest)) => LaneValue::read::<AsideV2>(rest),
+            Some((&FIRST, rest)) => LaneValue::read::<AsideV1>(rest),
+            _ => Err(Damaged),
+        }
+    }
+
+    fn read<A>(stored: &[u8]) -> Result<LaneValue, Damaged>
+    where
+        A: DeserializeOwned,
+        Aside: From<A>,
+    {
+        let stored: Stored<A> = postcard::from_bytes(stored).map_err(|_| Damaged)?;
         Ok(LaneValue {
             destination: stored.destination,
             cursor: stored.cursor,
             ahead: stored.ahead,
-            kept_back: (stored.kept_back.into_iter())
-                .map(|(from, to, since)| (from, to, Timestamp(since)))
-                .collect(),
+            asides: stored.asides.into_iter().map(Aside::from).collect(),
             settings: u64::from_le_bytes(stored.settings),
             failing: stored.failing.map(Failing::from),
             idle: stored.idle,
@@ -132,11 +141,11 @@ impl Lane {
         lane.settings = value.settings;
         lane.failing = value.failing;
         lane.idle = value.idle;
-        lane.kept_back = value.kept_back;
+        lane.asides = value.asides;
         lane.last_error = value.last_error;
         lane.dead = value.dead;
         lane.history = value.history;
-        lane.written_cursor = value.cursor;
+        lane.written_floor = lane.floor();
         lane.stored_ahead = value.ahead;
         lane.held = value.held.map(|(held, probe)| {
             let wait = probe.map(Duration::from_millis);
@@ -146,8 +155,9 @@ impl Lane {
             });
             Hold { held, probe }
         });
-        if let Some(head) = value.head.filter(|head| head.event == value.cursor) {
-            lane.read = head.event + 1;
+        if let Some(head) = value.head
+            && lane.take_back_head(head.event)
+        {
             let out = Out {
                 not_before: now.elapsed + head.not_before.since(now.wall),
                 trail: head.trail,
@@ -160,13 +170,14 @@ impl Lane {
 
     /// What is to be written of it now; moves the written cursor.
     pub(super) fn write(&mut self, now: Now) -> (Key, Option<Vec<u8>>) {
+        self.drop_empty_asides();
         let cursor = self.cursor();
         self.ahead = self.ahead.split_off(&cursor);
-        self.written_cursor = cursor;
+        self.written_floor = self.floor();
         let head = self
             .out
-            .first_key_value()
-            .filter(|(_, out)| out.trail.tries > 0);
+            .iter()
+            .find(|(_, out)| out.trail.tries > 0);
         let head = head.map(|(event, out)| StoredHead {
             event: *event,
             not_before: now.wall_at(out.not_before),
@@ -182,8 +193,8 @@ impl Lane {
         let value = LaneValue {
             destination: self.destination.to_string(),
             cursor,
-            ahead: self.ahead.len() as u64,
-            kept_back: self.kept_back.clone(),
+            ahead: self.ahead_of_log(),
+            asides: self.asides.iter().map(|aside| self.stored(aside)).collect(),
             settings: self.settings,
             failing: self.failing,
             idle: self.idle,
@@ -197,12 +208,48 @@ impl Lane {
     }
 }
 
+impl Lane {
+    /// Whether the stored head is still what the lane, or a range that goes first, begins with.
+    fn take_back_head(&mut self, event: u64) -> bool {
+        if self.read == event {
+            self.read += 1;
+            return true;
+        }
+        let mut asides = self.asides.iter_mut();
+        let resumed = asides.find(|aside| aside.fate == Fate::Resumed && aside.at == event);
+        let Some(aside) = resumed else {
+            return false;
+        };
+        aside.at += 1;
+        aside.count = aside.count.saturating_sub(1);
+        true
+    }
+
+    /// So many deliveries from the cursor on have a record and lie in no range of their own.
+    fn ahead_of_log(&self) -> u64 {
+        let in_log = |event: &&u64| self.aside_of(**event).is_none();
+        self.ahead.iter().filter(in_log).count() as u64
+    }
+
+    /// A range as it would be found after a crash: what is out waits again.
+    fn stored(&self, aside: &Aside) -> Aside {
+        let out = self.out.range(aside.from..aside.to);
+        let out = out.filter(|_| aside.fate.waits()).count() as u64;
+        Aside {
+            at: aside.from,
+            count: aside.count + out,
+            ..aside.clone()
+        }
+    }
+}
+
+/// A lane as it is written, by the form of its ranges.
 #[derive(Serialize, Deserialize)]
-struct LaneV1 {
+struct Stored<A> {
     destination: String,
     cursor: u64,
     ahead: u64,
-    kept_back: Vec<(u64, u64, i64)>,
+    asides: Vec<A>,
     settings: [u8; 8],
     failing: Option<FailingV1>,
     idle: u64,
@@ -211,6 +258,50 @@ struct LaneV1 {
     head: Option<HeadV1>,
     dead: u64,
     history: u64,
+}
+
+/// From, to, and since when.
+#[derive(Serialize, Deserialize)]
+struct AsideV1(u64, u64, i64);
+
+impl From<AsideV1> for Aside {
+    fn from(AsideV1(from, to, since): AsideV1) -> Aside {
+        Aside {
+            count: to.saturating_sub(from),
+            ..Aside::new(from, to, Fate::KeptBack, Timestamp(since))
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AsideV2 {
+    from: u64,
+    to: u64,
+    count: u64,
+    fate: u8,
+    since: i64,
+}
+
+impl From<&Aside> for AsideV2 {
+    fn from(aside: &Aside) -> AsideV2 {
+        AsideV2 {
+            from: aside.from,
+            to: aside.to,
+            count: aside.count,
+            fate: codes::of_fate(aside.fate),
+            since: aside.since.0,
+        }
+    }
+}
+
+impl From<AsideV2> for Aside {
+    fn from(stored: AsideV2) -> Aside {
+        let fate = codes::fate(stored.fate);
+        Aside {
+            count: stored.count,
+            ..Aside::new(stored.from, stored.to, fate, Timestamp(stored.since))
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use crate::queue::page::{self, Entry};
 use crate::queue::pending::{REMOVALS, WINDOW};
 use crate::queue::record::{About, Record};
 use crate::queue::store::Fault;
+use crate::queue::summary::Summaries;
 use crate::queue::token::Place;
 use crate::queue::walk::Walk;
 
@@ -34,6 +35,7 @@ pub(super) struct Retention {
     dead: Walk,
     /// The head of the oldest page, once it was read.
     oldest: Option<Head>,
+    summaries: Summaries,
     alive_at: Duration,
 }
 
@@ -43,6 +45,7 @@ impl Retention {
             history: Walk::new(false, engine.options.history),
             dead: Walk::new(true, engine.options.dead),
             oldest: None,
+            summaries: Summaries::default(),
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
         }
     }
@@ -54,6 +57,10 @@ impl Retention {
         duplicates: &mut Duplicates,
     ) -> Result<(), Fault> {
         self.say_alive(engine);
+        let is_counting = self.summaries.step(engine)?;
+        if engine.settle_asides()? || is_counting {
+            engine.shared().urgent = true;
+        }
         let settled_from = std::mem::replace(&mut engine.shared().settled_from, u64::MAX);
         for walk in [&mut self.history, &mut self.dead] {
             walk.go_back_to(settled_from);
@@ -121,12 +128,12 @@ impl Retention {
         for lane in shared.lanes.iter_mut().skip(1) {
             lane.catch_up(next);
         }
-        let is_passed = shared.lanes.iter().skip(1).all(|lane| lane.cursor() >= end);
+        let is_passed = shared.lanes.iter().skip(1).all(|lane| lane.floor() >= end);
         if is_passed {
             // What is removed is written after this.
             let now = engine.now();
             let behind = shared.lanes.iter_mut().skip(1);
-            let behind = behind.filter(|lane| lane.written_cursor < end);
+            let behind = behind.filter(|lane| lane.written_floor < end);
             let writes: Vec<(Key, Option<Vec<u8>>)> = behind.map(|lane| lane.write(now)).collect();
             if !writes.is_empty() {
                 engine.push(&mut shared, writes);
@@ -215,10 +222,10 @@ impl Engine {
         let mut any = false;
         let lanes = head.lanes().filter(|(of, _)| *of == event);
         for (_, id) in lanes.collect::<Vec<_>>() {
-            let lane = shared.lane(id);
-            if !lane.waits_in_log(event) {
+            if self.settles_with_its_range(shared, id, event, entry) {
                 continue;
             }
+            let lane = shared.lane(id);
             if !any {
                 warn!(event.id = event, destination.name = %lane.destination,
                     "the log is full: its oldest deliveries become dead letters");
@@ -235,9 +242,7 @@ impl Engine {
                 ..Record::waiting(about, planned.and_then(|planned| planned.route.clone()), 1)
             };
             let mut writes = leave(lane, Place::Log, event);
-            if lane.out.is_empty() {
-                lane.read = lane.read.max(event + 1);
-            }
+            lane.pass(event);
             shared.count(id, None, Some(State::Dead));
             writes.push((key::record(event, id), Some(record.encode())));
             writes.push(shared.lane(id).write(now));
