@@ -5,9 +5,14 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::expect_used)]
 
 mod bare;
+mod down;
+mod drain;
+mod lines;
 mod load;
 mod raw;
+mod relayed;
 mod render;
+mod sink;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -26,6 +31,9 @@ fn main() {
         Ok("raw") => runtime()
             .block_on(raw::serve(&Path::new(&folder).join("raw"), say))
             .expect("the server runs"),
+        Ok("sink") => runtime()
+            .block_on(sink::serve(number("BENCH_EXPECTED", 0), say))
+            .expect("the sink runs"),
         _ => measure(),
     }
 }
@@ -39,8 +47,11 @@ fn say(address: SocketAddr) {
 }
 
 fn measure() {
-    if std::env::var("BENCH_ONLY").as_deref() == Ok("render") {
-        return render::measure();
+    match std::env::var("BENCH_ONLY").as_deref() {
+        Ok("render") => return render::measure(),
+        Ok("drain") => return drain(),
+        Ok("down") => return down(),
+        _ => {}
     }
     let rounds = number("BENCH_ROUNDS", 5);
     let requests = number("BENCH_REQUESTS", 20_000);
@@ -82,6 +93,29 @@ fn measure() {
     }
     println!();
     render::measure();
+}
+
+fn drain() {
+    for _ in 0..number("BENCH_ROUNDS", 5) {
+        let bare = rate(0, number("BENCH_REQUESTS", 20_000));
+        let drained = drain::measure(number("BENCH_EVENTS", 20_000));
+        println!(
+            "drained {:.0} deliveries a second, {:.2} of bare ({bare:.0}); {:.1} µs of processor time each",
+            drained.rate,
+            drained.rate / bare,
+            drained.processor
+        );
+    }
+}
+
+fn down() {
+    let costs = down::measure(number("BENCH_EVENTS", 10_000), number("BENCH_ROUNDS", 5));
+    println!(
+        "processor time a delivery: {:.1} µs without, {:.1} µs with a destination that is down: {:.2}",
+        costs.without,
+        costs.with,
+        costs.with / costs.without
+    );
 }
 
 fn rate(which: usize, requests: usize) -> f64 {

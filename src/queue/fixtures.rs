@@ -99,6 +99,7 @@ fn lane() -> LaneValue {
         settings: u64::MAX - 7,
         failing: Some(failing()),
         idle: 3_600_000,
+        orphaned: Some(NOON),
         held: Some((
             Held {
                 manual: false,
@@ -191,10 +192,16 @@ fn parked_notes_of_the_first_version_decode() {
 
 #[test]
 fn lanes_of_every_version_decode() {
-    for name in ["lane-1", "lane-2"] {
-        let stored = fixture(name, &lane().encode());
-        assert_eq!(LaneValue::decode(&stored), Ok(lane()));
-    }
+    let stored = fixture("lane-3", &lane().encode());
+    assert_eq!(LaneValue::decode(&stored), Ok(lane()));
+    let stored = fixture("lane-2", &[]);
+    assert_eq!(LaneValue::decode(&stored), Ok(lane()));
+    let first = LaneValue {
+        orphaned: None,
+        ..lane()
+    };
+    let stored = fixture("lane-1", &[]);
+    assert_eq!(LaneValue::decode(&stored), Ok(first));
 }
 
 #[test]

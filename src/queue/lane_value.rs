@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -18,9 +17,9 @@ use crate::queue::trail::{Trail, TrailV1, cut};
 /// So much of the words about a hold is kept, in bytes.
 pub(super) const HELD_WORDS: usize = 400;
 
-const VERSION: u8 = 2;
-/// Had ranges without a count and a fate; none was ever written.
-const FIRST: u8 = 1;
+/// 2 since lanes say how long they have had no destination, 3 since ranges beside the straight path
+/// have a fate.
+const VERSION: u8 = 3;
 
 /// What is kept of a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,8 +33,10 @@ pub(super) struct LaneValue {
     pub(super) asides: Vec<Aside>,
     pub(super) settings: u64,
     pub(super) failing: Option<Failing>,
-    /// How long the lane has stood still by holds and downtime, in milliseconds.
+    /// How long the lane has stood still by holds, without a destination and by downtime, in
+    /// milliseconds.
     pub(super) idle: u64,
+    pub(super) orphaned: Option<Timestamp>,
     /// With the wait before a probe, if it is probed, in milliseconds.
     pub(super) held: Option<(Held, Option<u64>)>,
     pub(super) last_error: Option<String>,
@@ -71,11 +72,11 @@ impl LaneValue {
     }
 
     fn write(&self) -> Vec<u8> {
-        let stored = Stored::<AsideV2> {
+        let lane = LaneV1 {
             destination: self.destination.clone(),
             cursor: self.cursor,
             ahead: self.ahead,
-            asides: self.asides.iter().map(AsideV2::from).collect(),
+            kept_back: Vec::new(),
             settings: self.settings.to_le_bytes(),
             failing: self.failing.map(FailingV1::from),
             idle: self.idle,
@@ -95,29 +96,36 @@ impl LaneValue {
             dead: self.dead,
             history: self.history,
         };
+        let orphaned = self.orphaned.map(|since| since.0);
+        let stored = LaneV3 {
+            asides: self.asides.iter().map(AsideV3::from).collect(),
+            lane: LaneV2 { orphaned, lane },
+        };
         // Writing plain data to memory cannot fail.
         postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
-        match value.split_first() {
-            Some((&VERSION, rest)) => LaneValue::read::<AsideV2>(rest),
-            Some((&FIRST, rest)) => LaneValue::read::<AsideV1>(rest),
-            _ => Err(Damaged),
-        }
-    }
-
-    fn read<A>(stored: &[u8]) -> Result<LaneValue, Damaged>
-    where
-        A: DeserializeOwned,
-        Aside: From<A>,
-    {
-        let stored: Stored<A> = postcard::from_bytes(stored).map_err(|_| Damaged)?;
+        let (version, rest) = value.split_first().ok_or(Damaged)?;
+        let LaneV3 { asides, lane } = match *version {
+            1 => LaneV3::from(LaneV2 {
+                orphaned: None,
+                lane: postcard::from_bytes(rest).map_err(|_| Damaged)?,
+            }),
+            2 => LaneV3::from(postcard::from_bytes::<LaneV2>(rest).map_err(|_| Damaged)?),
+            VERSION => postcard::from_bytes(rest).map_err(|_| Damaged)?,
+            _ => return Err(Damaged),
+        };
+        let LaneV2 {
+            orphaned,
+            lane: stored,
+        } = lane;
         Ok(LaneValue {
+            orphaned: orphaned.map(Timestamp),
             destination: stored.destination,
             cursor: stored.cursor,
             ahead: stored.ahead,
-            asides: stored.asides.into_iter().map(Aside::from).collect(),
+            asides: asides.into_iter().map(Aside::from).collect(),
             settings: u64::from_le_bytes(stored.settings),
             failing: stored.failing.map(Failing::from),
             idle: stored.idle,
@@ -141,6 +149,7 @@ impl Lane {
         lane.settings = value.settings;
         lane.failing = value.failing;
         lane.idle = value.idle;
+        lane.orphaned = value.orphaned;
         lane.asides = value.asides;
         lane.last_error = value.last_error;
         lane.dead = value.dead;
@@ -198,6 +207,7 @@ impl Lane {
             settings: self.settings,
             failing: self.failing,
             idle: self.idle,
+            orphaned: self.orphaned,
             held,
             last_error: self.last_error.clone(),
             head,
@@ -243,13 +253,25 @@ impl Lane {
     }
 }
 
-/// A lane as it is written, by the form of its ranges.
 #[derive(Serialize, Deserialize)]
-struct Stored<A> {
+struct LaneV3 {
+    asides: Vec<AsideV3>,
+    lane: LaneV2,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LaneV2 {
+    orphaned: Option<i64>,
+    lane: LaneV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LaneV1 {
     destination: String,
     cursor: u64,
     ahead: u64,
-    asides: Vec<A>,
+    /// From, to, and since when; empty in every lane that was ever written.
+    kept_back: Vec<(u64, u64, i64)>,
     settings: [u8; 8],
     failing: Option<FailingV1>,
     idle: u64,
@@ -260,21 +282,24 @@ struct Stored<A> {
     history: u64,
 }
 
-/// From, to, and since when.
-#[derive(Serialize, Deserialize)]
-struct AsideV1(u64, u64, i64);
-
-impl From<AsideV1> for Aside {
-    fn from(AsideV1(from, to, since): AsideV1) -> Aside {
-        Aside {
-            count: to.saturating_sub(from),
-            ..Aside::new(from, to, Fate::KeptBack, Timestamp(since))
+impl From<LaneV2> for LaneV3 {
+    fn from(lane: LaneV2) -> LaneV3 {
+        let kept_back = lane.lane.kept_back.iter().map(|(from, to, since)| AsideV3 {
+            from: *from,
+            to: *to,
+            count: to.saturating_sub(*from),
+            fate: codes::of_fate(Fate::KeptBack),
+            since: *since,
+        });
+        LaneV3 {
+            asides: kept_back.collect(),
+            lane,
         }
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct AsideV2 {
+struct AsideV3 {
     from: u64,
     to: u64,
     count: u64,
@@ -282,9 +307,9 @@ struct AsideV2 {
     since: i64,
 }
 
-impl From<&Aside> for AsideV2 {
-    fn from(aside: &Aside) -> AsideV2 {
-        AsideV2 {
+impl From<&Aside> for AsideV3 {
+    fn from(aside: &Aside) -> AsideV3 {
+        AsideV3 {
             from: aside.from,
             to: aside.to,
             count: aside.count,
@@ -294,8 +319,8 @@ impl From<&Aside> for AsideV2 {
     }
 }
 
-impl From<AsideV2> for Aside {
-    fn from(stored: AsideV2) -> Aside {
+impl From<AsideV3> for Aside {
+    fn from(stored: AsideV3) -> Aside {
         let fate = codes::fate(stored.fate);
         Aside {
             count: stored.count,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -30,6 +31,8 @@ const SOURCE: &str = "gogs-relay";
 const REPOSITORIES: usize = 1000;
 /// So many are named.
 const NAMED: usize = 10;
+/// It waits so long for the disk, and is then appended anew.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// At most so many pages are counted in a step.
 const PAGES: usize = 4;
 
@@ -244,6 +247,7 @@ impl Engine {
                 redelivery: Redelivery::None,
                 same_body: None,
             },
+            until: self.clock.elapsed() + PATIENCE,
             reply,
         });
         answer
