@@ -63,6 +63,7 @@ impl Engine {
     pub(super) fn give_back(&self, token: &LeaseToken) {
         let mut shared = self.shared();
         if take_back(&mut shared, token).is_some() {
+            shared.lane(token.lane).goes_back_aside(token.event);
             self.wake(&mut shared, token.lane);
         }
     }
@@ -111,9 +112,11 @@ impl Engine {
         if place == Place::Log && !shared.lane(lane).waits_in_log(event) {
             return;
         }
-        if place == Place::Log && event >= shared.lane(lane).read {
-            shared.lane(lane).read = event;
-            shared.lane(lane).take_out(NOBODY);
+        if place == Place::Log && !shared.lane(lane).out.contains_key(&event) {
+            shared.lane(lane).move_to(event);
+            if shared.lane(lane).position() == event {
+                shared.lane(lane).take_out(NOBODY);
+            }
         }
         let ended = Ended {
             lane,
@@ -177,13 +180,17 @@ impl Engine {
         let lane = shared.lane(ended.lane);
         let is_loose = lane.run.is_some_and(|run| run.loose);
         let parks = match ended.place {
-            Place::Log => is_loose && was_tried && wait.is_some(),
+            Place::Log => {
+                is_loose && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
+            }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,
         };
         let mut writes = Writes::new();
         if parks {
             writes = park(lane, ended, at, now, was_tried);
+        } else if lane.goes_back_aside(ended.event) {
+            // Its range was left behind while it was under way.
         } else if let Some(out) = lane.out.get_mut(&ended.event) {
             out.trail = ended.record.trail;
             out.not_before = if ended.leased.past_head {
