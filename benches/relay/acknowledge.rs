@@ -32,13 +32,19 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     rows
 }
 
+/// What the bare server does a second.
+pub(crate) fn bare(requests: usize) -> f64 {
+    run(0, requests).0
+}
+
 /// Requests a second, and the server's processor time for each in microseconds.
 fn run(which: usize, requests: usize) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a folder");
     let pushes = load::requests(requests);
     let (took, used) = match which {
         0 | 1 => {
-            let server = Baseline::start(["bare", "raw"][which], folder.path());
+            let file = folder.path().join("raw").display().to_string();
+            let server = Baseline::start(["bare", "raw"][which], &[("BENCH_FILE", file)]);
             let before = processor_time(&server.process);
             let took = load::run(server.address, CONNECTIONS, pushes);
             (took, processor_time(&server.process) - before)

@@ -1,23 +1,22 @@
-//! The servers that the relay is measured against, each in a process of its own.
+//! The servers beside the relay, each in a process of its own.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::lines::Lines;
 
 pub(crate) struct Baseline {
     pub(crate) process: Child,
-    _lines: Lines,
+    pub(crate) lines: Lines,
     pub(crate) address: SocketAddr,
 }
 
 impl Baseline {
-    /// The one of this name; `main` knows which there are.
-    pub(crate) fn start(name: &str, folder: &Path) -> Baseline {
+    /// The one of this name, with these variables; `main` knows which there are.
+    pub(crate) fn start(name: &str, variables: &[(&str, String)]) -> Baseline {
         let mut process = Command::new(std::env::current_exe().expect("this program"))
             .env("BENCH_SERVER", name)
-            .env("BENCH_FOLDER", folder)
+            .envs(variables.iter().cloned())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
@@ -25,7 +24,7 @@ impl Baseline {
         let address = lines.address("ready http://");
         Baseline {
             process,
-            _lines: lines,
+            lines,
             address,
         }
     }
@@ -33,6 +32,7 @@ impl Baseline {
 
 impl Drop for Baseline {
     fn drop(&mut self) {
+        // One that has ended already needs no killing.
         let _ended = self.process.kill().and_then(|()| self.process.wait());
     }
 }

@@ -10,6 +10,8 @@ mod acknowledge;
 mod bare;
 mod baseline;
 mod bounds;
+mod down;
+mod drain;
 mod lines;
 mod load;
 mod machine;
@@ -18,10 +20,11 @@ mod raw;
 mod relayed;
 mod render;
 mod series;
+mod sink;
 mod table;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::table::Row;
 
@@ -50,8 +53,10 @@ impl Effort {
 
 type Group = (&'static str, fn(Effort) -> Vec<Row>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 9] = [
     ("acknowledge", acknowledge::measure),
+    ("drain", drain::measure),
+    ("down", down::measure),
     ("render", render::measure),
     ("empty", bounds::empty),
     ("large", bounds::large),
@@ -61,16 +66,22 @@ const GROUPS: [Group; 7] = [
 ];
 
 fn main() {
-    let folder = std::env::var("BENCH_FOLDER").unwrap_or_default();
     match std::env::var("BENCH_SERVER").as_deref() {
         Ok("bare") => runtime()
             .block_on(bare::serve(say))
             .expect("the server runs"),
         Ok("raw") => runtime()
-            .block_on(raw::serve(&Path::new(&folder).join("raw"), say))
+            .block_on(raw::serve(&file(), say))
+            .expect("the server runs"),
+        Ok("sink") => runtime()
+            .block_on(sink::serve(number("BENCH_EXPECTED", 0), say))
             .expect("the server runs"),
         _ => measure(),
     }
+}
+
+fn file() -> PathBuf {
+    std::env::var_os("BENCH_FILE").expect("told where").into()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

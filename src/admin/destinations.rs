@@ -13,11 +13,13 @@ use crate::trail;
 
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
+    let settings = relay.settings();
+    let destinations = &settings.config.destinations;
     let lanes: Vec<Value> = relay
         .queue
         .lanes()
         .iter()
-        .map(|lane| trail::lane(lane, relay.config.destinations.get(&lane.destination)))
+        .map(|lane| trail::lane(lane, destinations.get(&lane.destination)))
         .collect();
     Ok(Json(json!({ "destinations": lanes })))
 }
@@ -86,10 +88,8 @@ pub(super) async fn test(
     State(shared): State<Shared>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let relay = shared.relay()?;
-    let destination = relay.config.destinations.get(name.as_str());
-    let destination =
-        destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
-    let (delivered, words) = relay.send_test(destination).await;
+    let tested = shared.relay()?.send_test(&name).await;
+    let (delivered, words) =
+        tested.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     Ok(Json(json!({ "delivered": delivered, "verdict": words })))
 }

@@ -42,7 +42,7 @@ impl Client {
                 token,
             });
         }
-        let admin = check::load(config)?.admin;
+        let admin = check::load_admin(config)?;
         Ok(Client {
             base: format!("http://{}", reachable(admin.listen)),
             token: token.or(admin.token),
@@ -66,7 +66,25 @@ impl Client {
         self.call(Method::DELETE, path, None)
     }
 
+    /// Has the relay reload: what changed, or the drawing of the mistakes that kept it from it.
+    pub(super) fn reload(&self) -> anyhow::Result<Result<Value, String>> {
+        let (status, answer) = self.exchange(Method::POST, "/v1/reload", None)?;
+        match answer["text"].as_str() {
+            Some(drawing) if status == 422 => Ok(Err(drawing.to_owned())),
+            _ => accepted((status, answer)).map(Ok),
+        }
+    }
+
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        accepted(self.exchange(method, path, body)?)
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
         let bearer = self
             .token
             .as_ref()
@@ -78,22 +96,27 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
         let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
+        let answer = serde_json::from_slice(&answer).map_err(|_| {
             anyhow!(
                 "{} does not answer like a relay (status {status})",
                 self.base
             )
         })?;
-        if !(200..300).contains(&status) {
-            let hint = match status {
-                401 => Some("it is admin.token of the relay's own relay.yaml; `--token` gives one"),
-                _ => answer["hint"].as_str(),
-            };
-            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            bail!("{}{hint}", text(&answer["error"]));
-        }
-        Ok(answer)
+        Ok((status, answer))
     }
+}
+
+/// The answer, or what it complains about.
+fn accepted((status, answer): (u16, Value)) -> anyhow::Result<Value> {
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    let hint = match status {
+        401 => Some("it is admin.token of the relay's own relay.yaml; `--token` gives one"),
+        _ => answer["hint"].as_str(),
+    };
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    bail!("{}{hint}", text(&answer["error"]));
 }
 
 /// Where a listener can be reached from its own machine.

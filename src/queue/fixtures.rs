@@ -95,6 +95,7 @@ fn lane() -> LaneValue {
         settings: u64::MAX - 7,
         failing: Some(failing()),
         idle: 3_600_000,
+        orphaned: Some(NOON),
         held: Some((
             Held {
                 manual: false,
@@ -187,8 +188,14 @@ fn parked_notes_of_the_first_version_decode() {
 
 #[test]
 fn lanes_of_the_first_version_decode() {
-    let stored = fixture("lane-1", &lane().encode());
+    let stored = fixture("lane-2", &lane().encode());
     assert_eq!(LaneValue::decode(&stored), Ok(lane()));
+    let first = LaneValue {
+        orphaned: None,
+        ..lane()
+    };
+    let stored = fixture("lane-1", &[]);
+    assert_eq!(LaneValue::decode(&stored), Ok(first));
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Now {
 }
 
 /// How a lane runs; from relay.yaml.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) width: usize,
     pub(super) loose: bool,
@@ -43,8 +43,10 @@ pub(super) struct Run {
 pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) destination: Arc<str>,
-    /// `None`: orphaned.
+    /// `None`: it has no destination, and does nothing.
     pub(super) run: Option<Run>,
+    /// Since when it has none.
+    pub(super) orphaned: Option<Timestamp>,
     pub(super) settings: u64,
     /// Every sequence before it was looked at.
     pub(super) read: u64,
@@ -65,6 +67,8 @@ pub(super) struct Lane {
     pub(super) last_error: Option<String>,
     pub(super) dead: u64,
     pub(super) history: u64,
+    /// No page of the log names it from this sequence on.
+    pub(super) named_until: u64,
     /// The cursor as last written.
     pub(super) written_cursor: u64,
     /// So many entries [`ahead`](Lane::ahead) had when it was written.
@@ -125,6 +129,7 @@ impl Lane {
             id,
             destination,
             run: None,
+            orphaned: None,
             settings: 0,
             read: at,
             unread: 0,
@@ -140,10 +145,16 @@ impl Lane {
             last_error: None,
             dead: 0,
             history: 0,
+            named_until: 0,
             written_cursor: 0,
             stored_ahead: 0,
             is_woken: false,
         }
+    }
+
+    /// Its id waits for another destination.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.destination.is_empty()
     }
 
     /// The oldest unsettled sequence of the log.
@@ -214,10 +225,19 @@ impl Lane {
         out + parked.count() + self.redelivering.len()
     }
 
-    /// Idle time up to now, in milliseconds: a hold that lasts counts.
+    /// Idle time up to now, in milliseconds: a hold that lasts counts, and time without a
+    /// destination.
     pub(super) fn idle_until(&self, now: Timestamp) -> u64 {
-        let held = self.held.as_ref().map(|hold| now.since(hold.held.since));
-        self.idle + held.map_or(0, |held| held.as_millis() as u64)
+        let held = self.held.as_ref().map(|hold| hold.held.since);
+        let since = held.into_iter().chain(self.orphaned).min();
+        self.idle + since.map_or(0, |since| now.since(since).as_millis() as u64)
+    }
+
+    /// A reason to stand still, which began at `since`, is gone; another may last.
+    pub(super) fn stood_still(&mut self, since: Timestamp, now: Timestamp) {
+        let held = self.held.as_ref().map(|hold| hold.held.since);
+        let other = held.into_iter().chain(self.orphaned).min();
+        self.idle += other.unwrap_or(now).since(since).as_millis() as u64;
     }
 
     /// A failure that begins now.
@@ -239,8 +259,9 @@ impl Lane {
 
     /// Ends a hold; what waited for its time is due at once.
     pub(super) fn end_hold(&mut self, now: Now) {
-        self.idle = self.idle_until(now.wall);
-        self.held = None;
+        if let Some(hold) = self.held.take() {
+            self.stood_still(hold.held.since, now.wall);
+        }
         for out in self.out.values_mut() {
             out.not_before = Duration::ZERO;
         }

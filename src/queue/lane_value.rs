@@ -16,7 +16,8 @@ use crate::queue::trail::{Trail, TrailV1, cut};
 /// So much of the words about a hold is kept, in bytes.
 pub(super) const HELD_WORDS: usize = 400;
 
-const VERSION: u8 = 1;
+/// 2 since lanes say how long they have had no destination.
+const VERSION: u8 = 2;
 
 /// What is kept of a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,8 +31,10 @@ pub(super) struct LaneValue {
     pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
     pub(super) settings: u64,
     pub(super) failing: Option<Failing>,
-    /// How long the lane has stood still by holds and downtime, in milliseconds.
+    /// How long the lane has stood still by holds, without a destination and by downtime, in
+    /// milliseconds.
     pub(super) idle: u64,
+    pub(super) orphaned: Option<Timestamp>,
     /// With the wait before a probe, if it is probed, in milliseconds.
     pub(super) held: Option<(Held, Option<u64>)>,
     pub(super) last_error: Option<String>,
@@ -67,7 +70,7 @@ impl LaneValue {
     }
 
     fn write(&self) -> Vec<u8> {
-        let stored = LaneV1 {
+        let lane = LaneV1 {
             destination: self.destination.clone(),
             cursor: self.cursor,
             ahead: self.ahead,
@@ -93,16 +96,26 @@ impl LaneValue {
             dead: self.dead,
             history: self.history,
         };
+        let orphaned = self.orphaned.map(|since| since.0);
         // Writing plain data to memory cannot fail.
-        postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
+        postcard::to_extend(&LaneV2 { orphaned, lane }, vec![VERSION]).unwrap_or_default()
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
-        let Some((&VERSION, rest)) = value.split_first() else {
-            return Err(Damaged);
+        let (version, rest) = value.split_first().ok_or(Damaged)?;
+        let LaneV2 {
+            orphaned,
+            lane: stored,
+        } = match *version {
+            1 => LaneV2 {
+                orphaned: None,
+                lane: postcard::from_bytes(rest).map_err(|_| Damaged)?,
+            },
+            VERSION => postcard::from_bytes(rest).map_err(|_| Damaged)?,
+            _ => return Err(Damaged),
         };
-        let stored: LaneV1 = postcard::from_bytes(rest).map_err(|_| Damaged)?;
         Ok(LaneValue {
+            orphaned: orphaned.map(Timestamp),
             destination: stored.destination,
             cursor: stored.cursor,
             ahead: stored.ahead,
@@ -132,6 +145,7 @@ impl Lane {
         lane.settings = value.settings;
         lane.failing = value.failing;
         lane.idle = value.idle;
+        lane.orphaned = value.orphaned;
         lane.kept_back = value.kept_back;
         lane.last_error = value.last_error;
         lane.dead = value.dead;
@@ -187,6 +201,7 @@ impl Lane {
             settings: self.settings,
             failing: self.failing,
             idle: self.idle,
+            orphaned: self.orphaned,
             held,
             last_error: self.last_error.clone(),
             head,
@@ -195,6 +210,12 @@ impl Lane {
         };
         (key::lane(self.id), Some(value.encode()))
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LaneV2 {
+    orphaned: Option<i64>,
+    lane: LaneV1,
 }
 
 #[derive(Serialize, Deserialize)]

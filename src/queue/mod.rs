@@ -9,6 +9,7 @@ mod build;
 mod cache;
 mod chunk;
 mod codes;
+mod configure;
 mod disk;
 mod duplicates;
 mod engine;
@@ -16,7 +17,9 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod gaps;
 mod head;
+mod inspect;
 mod key;
 mod lane;
 mod lane_value;
@@ -25,6 +28,8 @@ mod lease;
 mod leave;
 mod listing;
 mod load;
+mod lock;
+mod missing;
 mod model;
 mod open;
 mod operate;
@@ -35,6 +40,7 @@ mod read;
 mod record;
 mod recover;
 mod retention;
+mod salvage;
 mod settle;
 mod status;
 mod store;
@@ -42,6 +48,7 @@ mod token;
 mod trail;
 mod view;
 mod walk;
+mod witness;
 mod writer;
 
 use std::sync::Arc;
@@ -51,10 +58,14 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options,
-    Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
+    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
+    Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
+    Settlement, Stats,
 };
+
+pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,6 +93,30 @@ impl Queue {
         let engine = open::open(options, lanes, clock)?;
         let handle = Arc::new(Handle(engine));
         Ok(Queue { handle })
+    }
+
+    /// Goes by new settings, without a pause. Lanes that are missing, and new names of lanes that
+    /// were taken over, are durable before `adopt` is called, which is to make the rest of the
+    /// program go by the new settings; the lanes do from then on. A lane's former name stays good
+    /// until [`forget_former_names`](Queue::forget_former_names).
+    ///
+    /// While the disk does not take writes it waits, because a change cannot be half made.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn configure(
+        &self,
+        changes: Changes<'_>,
+        adopt: impl FnOnce(),
+    ) -> Result<Configured, QueueError> {
+        self.engine().configure(changes, adopt).await
+    }
+
+    /// To be called when nobody plans by settings from before the last
+    /// [`configure`](Queue::configure): lanes without a destination may go when nothing is left
+    /// of them.
+    pub fn forget_former_names(&self) {
+        self.engine().forget_former_names();
     }
 
     /// Stores an event with its plan, or finds the one it repeats. Waits up to 8 s for room on
@@ -182,6 +217,12 @@ impl Queue {
     /// All lanes, by name.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
+    }
+
+    /// What damage has taken of the log, oldest first; it is told until `dedupe` would have
+    /// forgotten it.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.engine().shared().missing.clone()
     }
 
     pub fn stats(&self) -> Stats {

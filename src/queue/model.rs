@@ -114,6 +114,31 @@ pub struct LaneSpec {
     pub longest_wait: Duration,
 }
 
+/// What a change of relay.yaml means for the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    /// All destinations there are from now on.
+    pub lanes: &'a [LaneSpec],
+    pub history: Keep,
+    pub dead: Keep,
+}
+
+/// What `configure` did to lanes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// Lanes that have lost their destination.
+    pub orphaned: Vec<Orphan>,
+    /// The former and the new name of each lane that was taken over.
+    pub taken_over: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A lane that has lost its destination, and how many deliveries wait in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    pub destination: Arc<str>,
+    pub waiting: u64,
+}
+
 /// A delivery handed out by `next`, to be given back through `settle` exactly once. Dropping it
 /// unsettled gives it back untried.
 #[derive(Debug)]
@@ -135,6 +160,15 @@ pub struct Lease {
     /// This one was taken past the head, to see whether the head is poison.
     pub past_head: bool,
     pub(super) token: LeaseToken,
+}
+
+impl Lease {
+    /// Says that it is attempted with these settings of its destination. When they have changed
+    /// by the time it is settled, a failure does not tell of the new ones: the delivery is tried
+    /// again at once.
+    pub fn attempted_with(&mut self, settings: u64) {
+        self.token.settings = Some(settings);
+    }
 }
 
 /// What `next` has for a lane.

@@ -29,15 +29,14 @@ impl Writer {
             }
             let shared = self.engine.shared();
             if shared.closing {
+                drop(shared);
+                self.refuse_waiting();
                 return false;
             }
             // A time-out is what we wait for.
             drop(self.engine.work.wait_timeout(shared, IDLE));
         }
         self.engine.shared().faulty = false;
-        if let Err(error) = self.engine.disk.put_reserve_back() {
-            warn!(%error, "no room to put the reserve back");
-        }
         info!("the queue's database works again");
         true
     }
@@ -66,9 +65,16 @@ impl Writer {
         }
     }
 
+    /// Who has waited long enough hears that it was in vain; the others may still be lucky.
     fn refuse_waiting(&mut self) {
-        let waiting = std::mem::take(&mut self.engine.shared().appends);
-        for request in waiting {
+        let now = self.engine.clock.elapsed();
+        let mut shared = self.engine.shared();
+        let (wait, gone) = std::mem::take(&mut shared.appends)
+            .into_iter()
+            .partition(|request| request.until > now && !shared.closing);
+        shared.appends = wait;
+        drop(shared);
+        for request in Vec::from(gone) {
             // Nobody there to hear it is no fault.
             request.reply.send(Err(QueueError::Unavailable)).ok();
         }

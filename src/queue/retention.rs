@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::delivery::{Reason, State};
 use crate::queue::chunk;
@@ -22,6 +22,8 @@ use crate::queue::walk::Walk;
 
 /// So often it is written that the relay was running.
 const ALIVE_EVERY: Duration = Duration::from_secs(60);
+/// So often it is looked whether the reserve is there.
+const RESERVE_EVERY: Duration = Duration::from_secs(1);
 /// So many chunks of a copy are written together: they must fit a commit beside a page.
 const COPIED: usize = 12;
 /// At most so many pages go in one step.
@@ -35,15 +37,17 @@ pub(super) struct Retention {
     /// The head of the oldest page, once it was read.
     oldest: Option<Head>,
     alive_at: Duration,
+    reserve_at: Duration,
 }
 
 impl Retention {
     pub(super) fn new(engine: &Engine) -> Retention {
         Retention {
-            history: Walk::new(false, engine.options.history),
-            dead: Walk::new(true, engine.options.dead),
+            history: Walk::new(false),
+            dead: Walk::new(true),
             oldest: None,
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
+            reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
         }
     }
 
@@ -54,6 +58,7 @@ impl Retention {
         duplicates: &mut Duplicates,
     ) -> Result<(), Fault> {
         self.say_alive(engine);
+        self.look_after_reserve(engine);
         let settled_from = std::mem::replace(&mut engine.shared().settled_from, u64::MAX);
         for walk in [&mut self.history, &mut self.dead] {
             walk.go_back_to(settled_from);
@@ -66,6 +71,7 @@ impl Retention {
                 break;
             }
         }
+        engine.let_lanes_go();
         self.remove_stub(engine, duplicates)
     }
 
@@ -80,6 +86,16 @@ impl Retention {
         if shared.lanes.iter().any(|lane| lane.waiting() > 0) {
             let alive = engine.alive_mark();
             engine.push(&mut shared, vec![alive]);
+        }
+    }
+
+    fn look_after_reserve(&mut self, engine: &Engine) {
+        let now = engine.clock.elapsed();
+        if now >= self.reserve_at {
+            self.reserve_at = now + RESERVE_EVERY;
+            if let Err(error) = engine.disk.put_reserve_back() {
+                debug!(%error, "no room to put the reserve back");
+            }
         }
     }
 

@@ -34,9 +34,16 @@ impl Engine {
             record,
         };
         let now = self.now();
-        shared
-            .lane(lane)
-            .learn(&settlement, trace.as_ref(), leased, now);
+        let settlement = match shared.lane(lane).is_outdated(&lease.token, &settlement) {
+            true => Settlement::Defer {
+                wait: std::time::Duration::ZERO,
+            },
+            false => {
+                let lane = shared.lane(lane);
+                lane.learn(&settlement, trace.as_ref(), leased, now);
+                settlement
+            }
+        };
         match settlement {
             Settlement::Delivered => self.finish(&mut shared, ended, State::Delivered, None),
             Settlement::Skipped(reason) => {

@@ -2,6 +2,7 @@
 //! 64 KiB of an answer, and never connects to a cloud's metadata address.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,6 +15,7 @@ use hyper::{Method, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
@@ -24,6 +26,9 @@ pub const ANSWER: usize = 64 * 1024;
 
 /// So much of a relay's answer to a command is read, in bytes.
 pub const COMMAND: usize = 16 * 1024 * 1024;
+
+/// So many preliminary answers (1xx) are passed over.
+const PRELIMINARY: usize = 100;
 
 /// Idle connections to one host that are kept.
 const IDLE: usize = 16;
@@ -102,12 +107,18 @@ impl Transport {
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
-        let head = self
-            .clock
-            .timeout(limit, self.client.request(prepare(request)?));
-        let response = match head.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&error)),
+        let mut prepared = prepare(request)?;
+        let flooded = count_preliminary(&mut prepared);
+        let head = flooded.run_until_cancelled(self.client.request(prepared));
+        let response = match self.clock.timeout(limit, head).await {
+            Ok(Some(Ok(response))) => response,
+            Ok(Some(Err(error))) => return Err(classify(&error)),
+            Ok(None) => {
+                return Err(Failure::Trouble {
+                    reason: Reason::Reset,
+                    words: "preliminary answers (1xx) without end".to_owned(),
+                });
+            }
             Err(_) => {
                 return Err(Failure::Trouble {
                     reason: Reason::Timeout,
@@ -165,6 +176,19 @@ fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure>
     *prepared.uri_mut() = uri;
     *prepared.headers_mut() = headers;
     Ok(prepared)
+}
+
+/// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
+/// much.
+fn count_preliminary(request: &mut hyper::Request<Full<Bytes>>) -> CancellationToken {
+    let flooded = CancellationToken::new();
+    let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= PRELIMINARY {
+            cancel.cancel();
+        }
+    });
+    flooded
 }
 
 fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {

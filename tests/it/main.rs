@@ -19,12 +19,14 @@ macro_rules! figure {
 mod binary;
 mod corpus;
 mod relay;
+mod tmpfs;
 mod world;
 
 mod attempts;
 mod cli;
 mod config;
 mod default_messages;
+mod full_disk;
 mod hostile;
 mod ingest;
 mod journey;
@@ -37,4 +39,5 @@ mod readme;
 mod route;
 mod templates;
 mod tidy;
+mod ugly_sinks;
 mod verdicts;
