@@ -160,6 +160,10 @@ impl Lane {
         }
     }
 
+    pub(super) fn is_loose(&self) -> bool {
+        self.run.is_some_and(|run| run.loose)
+    }
+
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
