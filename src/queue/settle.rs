@@ -56,7 +56,10 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        self.wake(&mut shared, lane);
+        // In a strict lane nobody else has anything to do now than whoever settles.
+        if shared.lane(lane).is_loose() {
+            self.wake(&mut shared, lane);
+        }
     }
 
     /// Takes back a lease that was dropped.
@@ -178,10 +181,12 @@ impl Engine {
         let now = self.now();
         let at = wait.map_or(now.elapsed, |wait| now.elapsed + wait);
         let lane = shared.lane(ended.lane);
-        let is_loose = lane.run.is_some_and(|run| run.loose);
         let parks = match ended.place {
             Place::Log => {
-                is_loose && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
+                lane.is_loose()
+                    && was_tried
+                    && wait.is_some()
+                    && !lane.stands_aside(ended.event)
             }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,

@@ -33,6 +33,7 @@ mod ingest;
 mod journey;
 mod kill;
 mod lanes;
+mod many_lanes;
 mod memory;
 mod messages;
 mod queue;
