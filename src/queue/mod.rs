@@ -5,6 +5,7 @@
 //! All but [`Queue::settle`] are durable when they return.
 
 mod append;
+mod aside;
 mod build;
 mod cache;
 mod chunk;
@@ -39,11 +40,14 @@ mod pick;
 mod read;
 mod record;
 mod recover;
+mod resume;
 mod retention;
 mod salvage;
 mod settle;
+mod settle_aside;
 mod status;
 mod store;
+mod summary;
 mod token;
 mod trail;
 mod view;
@@ -62,7 +66,7 @@ pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
     Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
     Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
-    Settlement, Stats,
+    Rest, Resume, Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -144,7 +148,8 @@ impl Queue {
         self.engine().next_past_head(destination).await
     }
 
-    /// Ends a lease. Written with the next commit, at the latest after 50 ms.
+    /// Ends a lease. Written with the next commit, at the latest after 50 ms. Whoever settles asks
+    /// for the next: [`woken`](Queue::woken) names a strict lane only when something else happens.
     pub fn settle(&self, lease: Lease, settlement: Settlement, trace: Option<Trace>) {
         self.engine().settle(lease, settlement, trace);
     }
@@ -159,9 +164,16 @@ impl Queue {
         self.engine().hold(destination, words).await
     }
 
-    /// Ends any hold.
+    /// Ends any hold, and lets everything go on.
     pub async fn resume(&self, destination: &str) -> Result<(), QueueError> {
-        self.engine().resume(destination).await
+        self.resume_with(destination, Resume::default()).await?;
+        Ok(())
+    }
+
+    /// Ends any hold, for all or a part of what waits; says how many deliveries stay behind. They
+    /// are one decision, whatever their number; their records follow by and by.
+    pub async fn resume_with(&self, destination: &str, how: Resume) -> Result<u64, QueueError> {
+        self.engine().resume(destination, how).await
     }
 
     /// How many `discard` would cancel.

@@ -10,11 +10,13 @@ mod notes;
 mod request;
 pub mod turn;
 
-pub mod dial;
-pub mod egress;
+mod failure;
+mod links;
+mod pool;
 pub mod transport;
 
-mod links;
+pub mod dial;
+pub mod egress;
 pub(crate) mod roots;
 mod tunnel;
 

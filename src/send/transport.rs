@@ -1,7 +1,7 @@
 //! The only place that dials, and only where `egress` lets it. Follows no redirects, knows no proxy
 //! but that of relay.yaml, speaks HTTP/1.1, and reads at most 64 KiB of an answer.
 
-use std::error::Error;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,17 +9,24 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::rt::Executor;
 use hyper::{Method, Response, Uri};
-use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
 use crate::destination::Reach;
-use crate::send::dial::{DialError, Resolve, SystemResolver, basic_credentials, causes};
-use crate::send::egress::{Egress, Refusal};
-use crate::send::links::Links;
+use crate::send::dial::{Resolve, SystemResolver, basic_credentials};
+use crate::send::egress::Egress;
+use crate::send::failure::{broken, trouble, undialled};
+use crate::send::links::{Link, Links};
+use crate::send::pool::Sender;
+
+pub use crate::send::failure::Failure;
 
 /// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
@@ -30,7 +37,7 @@ pub const COMMAND: usize = 16 * 1024 * 1024;
 /// So many preliminary answers (1xx) are passed over.
 const PRELIMINARY: usize = 100;
 
-/// Sends requests over pooled connections. Cheap to clone.
+/// Sends requests, each over a connection of its own for as long as it takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
     links: Arc<RwLock<Arc<Links>>>,
@@ -71,15 +78,6 @@ impl Answer {
     }
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Nothing may be sent there, and nothing was.
-    Forbidden(Refusal),
-    /// One of [`Reason::Refused`], `Reset`, `Dns`, `Tls`, `Timeout`, and words for people.
-    Trouble { reason: Reason, words: String },
-}
-
 impl Transport {
     /// Sends where the defaults of `egress` let it, without a proxy.
     pub fn new(clock: Clock) -> Transport {
@@ -115,86 +113,170 @@ impl Transport {
     /// # Errors
     /// When no status line came; an answer whose body breaks off is an [`Answer`].
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
-        let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
         let links = self.links();
         let judged = links.egress.judge_url(request.reach, request.url);
         judged.map_err(Failure::Forbidden)?;
-        let pool = links.pool(request.reach);
-        let mut prepared = prepare(request)?;
-        let flooded = count_preliminary(&mut prepared);
-        let head = flooded.run_until_cancelled(pool.request(prepared));
-        let response = match self.clock.timeout(limit, head).await {
-            Ok(Some(Ok(response))) => response,
-            Ok(Some(Err(error))) => return Err(classify(&error)),
-            Ok(None) => {
-                return Err(Failure::Trouble {
-                    reason: Reason::Reset,
-                    words: "preliminary answers (1xx) without end".to_owned(),
-                });
+        let link = links.link(request.reach);
+        let (origin, mut request) = prepare(request)?;
+        let flooded = count_preliminary(&mut request);
+        let mut begun = None;
+        let exchange = async {
+            let sent = flooded.run_until_cancelled(self.send(link, &origin, request));
+            let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
+            let (sender, response) = sent.await.ok_or_else(endless)??;
+            let (head, body) = response.into_parts();
+            let begun = begun.insert(Begun::new(head));
+            if begun.read(body, most).await {
+                link.pool.keep(&origin, sender, self.clock.elapsed());
             }
-            Err(_) => {
-                return Err(Failure::Trouble {
-                    reason: Reason::Timeout,
-                    words: format!("no answer within {} s", limit.as_secs_f64()),
-                });
-            }
+            Ok(())
         };
-        Ok(self.read(response, most, deadline).await)
+        let ended = self.clock.timeout(limit, exchange).await;
+        match (begun, ended) {
+            (Some(begun), _) => Ok(begun.answer()),
+            (None, Ok(Err(failure))) => Err(failure),
+            (None, _) => Err(Failure::Trouble {
+                reason: Reason::Timeout,
+                words: format!("no answer within {} s", limit.as_secs_f64()),
+            }),
+        }
     }
 
-    async fn read(&self, response: Response<Incoming>, most: usize, deadline: Duration) -> Answer {
-        let (head, mut incoming) = response.into_parts();
-        let mut body = BytesMut::new();
-        let reading = async {
-            while body.len() < most {
-                match incoming.frame().await {
-                    None => return None,
-                    Some(Err(_)) => return Some(Reason::Reset),
-                    Some(Ok(frame)) => {
-                        if let Some(data) = frame.data_ref() {
-                            let room = most - body.len();
-                            body.extend_from_slice(&data[..data.len().min(room)]);
-                        }
+    /// Sends over a kept connection, or over a new one when none takes the request any more.
+    async fn send(
+        &self,
+        link: &Link,
+        origin: &Uri,
+        mut request: Outgoing,
+    ) -> Result<Sent, Failure> {
+        while let Some(mut sender) = link.pool.take(origin, self.clock.elapsed()) {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((sender, response)),
+                Err(mut error) => match error.take_message() {
+                    // The other side closed it before anything was written.
+                    Some(unsent) => request = unsent,
+                    None => return Err(broken(&error.into_error())),
+                },
+            }
+        }
+        let mut sender = connect(link, origin).await?;
+        let response = sender.send_request(request).await;
+        response
+            .map(|response| (sender, response))
+            .map_err(|error| broken(&error))
+    }
+}
+
+async fn connect(link: &Link, origin: &Uri) -> Result<Sender, Failure> {
+    let mut connector = link.connector.clone();
+    let ready = poll_fn(|context| connector.poll_ready(context)).await;
+    ready.map_err(|error| undialled(&*error))?;
+    let dialled = connector.call(origin.clone()).await;
+    let stream = dialled.map_err(|error| undialled(&*error))?;
+    let mut builder = http1::Builder::new();
+    builder.title_case_headers(true);
+    let (sender, connection) = (builder.handshake(stream).await).map_err(|e| broken(&e))?;
+    // It ends when the sender is dropped or the other side closes; whoever waits for an answer is
+    // told why.
+    TokioExecutor::new().execute(async { drop(connection.await) });
+    Ok(sender)
+}
+
+type Outgoing = hyper::Request<Full<Bytes>>;
+
+/// The connection, to be kept when all is read, and the answer's head.
+type Sent = (Sender, Response<Incoming>);
+
+/// An answer that is being read.
+struct Begun {
+    head: hyper::http::response::Parts,
+    body: BytesMut,
+    cut: Option<Reason>,
+}
+
+impl Begun {
+    fn new(head: hyper::http::response::Parts) -> Begun {
+        Begun {
+            head,
+            body: BytesMut::new(),
+            // Until something else is known.
+            cut: Some(Reason::Timeout),
+        }
+    }
+
+    /// Reads the body; says whether its end was reached.
+    async fn read(&mut self, mut incoming: Incoming, most: usize) -> bool {
+        while self.body.len() < most {
+            match incoming.frame().await {
+                None => {
+                    self.cut = None;
+                    return true;
+                }
+                Some(Err(_)) => {
+                    self.cut = Some(Reason::Reset);
+                    return false;
+                }
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        let room = most - self.body.len();
+                        self.body.extend_from_slice(&data[..data.len().min(room)]);
                     }
                 }
             }
-            None
-        };
-        let left = deadline.saturating_sub(self.clock.elapsed());
-        let cut = self.clock.timeout(left, reading).await;
+        }
+        self.cut = None;
+        false
+    }
+
+    fn answer(self) -> Answer {
         Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.freeze(),
-            cut: cut.unwrap_or(Some(Reason::Timeout)),
+            status: self.head.status.as_u16(),
+            headers: self.head.headers,
+            body: self.body.freeze(),
+            cut: self.cut,
         }
     }
 }
 
-fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure> {
-    let unusable = |_| Failure::Trouble {
+/// Scheme, host and port, and the request as it goes over a connection to there.
+fn prepare(request: Request<'_>) -> Result<(Uri, Outgoing), Failure> {
+    let unusable = || Failure::Trouble {
         reason: Reason::Dns,
         words: "the URL has no host that can be dialled".into(),
     };
     let mut headers = request.headers;
-    let mut bare = request.url.clone();
     // A name and password in the URL become a header, as Gogs itself does it.
-    if let Some(value) = basic_credentials(request.url) {
-        headers.insert(AUTHORIZATION, value);
-        let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
+    let uri: Uri = match basic_credentials(request.url) {
+        None => request.url.as_str().parse(),
+        Some(value) => {
+            headers.insert(AUTHORIZATION, value);
+            let mut bare = request.url.clone();
+            let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
+            bare.as_str().parse()
+        }
     }
-    let uri: Uri = bare.as_str().parse().map_err(unusable)?;
+    .map_err(|_| unusable())?;
+    let mut origin = uri.into_parts();
+    let authority = origin.authority.as_ref().ok_or_else(unusable)?;
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unusable())?;
+    headers.insert(HOST, host);
+    let root = hyper::http::uri::PathAndQuery::from_static("/");
+    let path = origin.path_and_query.replace(root);
+    let origin = Uri::from_parts(origin).map_err(|_| unusable())?;
     let mut prepared = hyper::Request::new(Full::new(request.body));
     *prepared.method_mut() = request.method;
-    *prepared.uri_mut() = uri;
+    *prepared.uri_mut() = path.map(Uri::from).unwrap_or_default();
     *prepared.headers_mut() = headers;
-    Ok(prepared)
+    Ok((origin, prepared))
 }
 
 /// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
 /// much.
-fn count_preliminary(request: &mut hyper::Request<Full<Bytes>>) -> CancellationToken {
+fn count_preliminary(request: &mut Outgoing) -> CancellationToken {
     let flooded = CancellationToken::new();
     let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
     hyper::ext::on_informational(request, move |_| {
@@ -203,63 +285,4 @@ fn count_preliminary(request: &mut hyper::Request<Full<Bytes>>) -> CancellationT
         }
     });
     flooded
-}
-
-fn classify(error: &legacy::Error) -> Failure {
-    let trouble = |reason, words: &str| Failure::Trouble {
-        reason,
-        words: words.to_owned(),
-    };
-    match find::<DialError>(error) {
-        Some(DialError::Forbidden(refusal)) => return Failure::Forbidden(*refusal),
-        Some(DialError::Dns) => return trouble(Reason::Dns, "the host's name was not found"),
-        Some(DialError::Tcp(kind)) => return tcp(*kind),
-        Some(DialError::Proxy(error)) => return trouble(Reason::Refused, &error.to_string()),
-        None => {}
-    }
-    if error.is_connect() {
-        let words = format!("no TLS connection: {}", root_cause(error));
-        return trouble(Reason::Tls, &words);
-    }
-    match find::<hyper::Error>(error) {
-        Some(error) if error.is_parse() => {
-            trouble(Reason::Reset, "what came back is not an HTTP answer")
-        }
-        _ => trouble(Reason::Reset, "the connection broke before the answer"),
-    }
-}
-
-fn tcp(kind: std::io::ErrorKind) -> Failure {
-    use std::io::ErrorKind;
-    let (reason, words) = match kind {
-        ErrorKind::ConnectionRefused => (Reason::Refused, "the connection was refused"),
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            (Reason::Reset, "the connection broke at once")
-        }
-        ErrorKind::TimedOut => (Reason::Timeout, "nobody answers at the address"),
-        _ => (Reason::Refused, "the address cannot be reached"),
-    };
-    Failure::Trouble {
-        reason,
-        words: words.to_owned(),
-    }
-}
-
-/// The first error of this type among an error and its causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| {
-        // An io::Error hides the error it wraps from `source`.
-        let inside = error.downcast_ref::<std::io::Error>();
-        let inside = inside.and_then(|error| error.get_ref());
-        error
-            .downcast_ref::<E>()
-            .or_else(|| inside.and_then(|error| error.downcast_ref::<E>()))
-    })
-}
-
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
 }
