@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::destination::{Destination, Kind, Pace, Window};
-use crate::send::discord;
 use crate::send::verdict::Slowdown;
+use crate::send::{dingtalk, discord};
 
 /// What shares one pace. Its `Debug` would show the path, which is a password: there is none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,8 @@ impl BucketKey {
                 canonical_discord_host(host),
                 discord::path_with_version(url.path()),
             ),
+            // One path for all robots: the token tells them apart.
+            Kind::DingTalk(_) => (host, format!("{}?{}", url.path(), dingtalk::token(url))),
             _ => (host, url.path().to_owned()),
         };
         Some(BucketKey {
@@ -175,7 +177,7 @@ pub fn in_words(destination: &Destination) -> String {
 }
 
 /// A destination's own windows, or those of its kind: Slack takes a message a second and a short
-/// burst, Discord five in two seconds and thirty a minute.
+/// burst, Discord five in two seconds and thirty a minute, DingTalk twenty a minute.
 fn windows(destination: &Destination) -> Vec<Window> {
     let window = |count, seconds| Window {
         count,
@@ -186,6 +188,7 @@ fn windows(destination: &Destination) -> Vec<Window> {
         (Some(Pace::Unlimited), _) | (None, Kind::Gogs(_) | Kind::Console) => Vec::new(),
         (None, Kind::Slack(_)) => vec![window(5, 5)],
         (None, Kind::Discord(_)) => vec![window(5, 2), window(30, 60)],
+        (None, Kind::DingTalk(_)) => vec![window(20, 60)],
     }
 }
 
