@@ -12,6 +12,7 @@ const BODY: usize = 20_000;
 /// The lists of chats show no more.
 const TITLE: usize = 128;
 const BUTTON: usize = 64;
+const URL: usize = 2048;
 /// DingTalk refuses a message without a title.
 const NO_TITLE: &str = "Gogs";
 
@@ -88,7 +89,7 @@ fn is_address(name: &str) -> bool {
 }
 
 fn is_taken(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| is_web(&url))
+    text.len() <= URL && url::Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 /// A card without a button is refused: it gets one to where all can be seen, or becomes a plain
