@@ -195,7 +195,7 @@ fn windows(destination: &Destination) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::{Discord, Order, Reach, RetryPolicy, SecretUrl};
+    use crate::destination::{DingTalk, Discord, Order, Reach, RetryPolicy, SecretUrl};
 
     fn discord(url: &str, pace: Option<Pace>) -> Destination {
         Destination {
@@ -255,6 +255,21 @@ mod tests {
         }
         assert!(key("https://discord.com/api/webhooks/1/u") != one);
         assert!(key("https://discord.com:8443/api/webhooks/1/t") != one);
+    }
+
+    #[test]
+    fn each_robot_of_dingtalk_has_a_bucket_of_its_own() {
+        let key = |query: &str| {
+            let url = format!("https://oapi.dingtalk.com/robot/send?{query}");
+            let mut destination = discord("https://discord.com/", None);
+            destination.kind = Kind::DingTalk(DingTalk {
+                url: SecretUrl::parse(&url).unwrap(),
+                secret: None,
+            });
+            BucketKey::of(&destination)
+        };
+        assert!(key("access_token=a") == key("access_token=a&x=y"));
+        assert!(key("access_token=a") != key("access_token=b"));
     }
 
     #[test]
