@@ -36,6 +36,7 @@ mod memory;
 mod messages;
 mod queue;
 mod readme;
+mod reload;
 mod route;
 mod templates;
 mod tidy;
