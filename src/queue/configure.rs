@@ -279,3 +279,65 @@ impl Lane {
         out.chain(parked.map(|parked| &mut parked.not_before))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::queue::key;
+    use crate::queue::{Keep, Options, open};
+
+    const KEEP: Keep = Keep {
+        keep: Duration::from_secs(86_400),
+        at_most: 1000,
+    };
+
+    fn spec(name: String, was: Option<String>) -> LaneSpec {
+        LaneSpec {
+            destination: name.into(),
+            was: was.map(Into::into),
+            width: 1,
+            loose: false,
+            settings: 1,
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+
+    #[tokio::test]
+    async fn thousands_of_renamed_destinations_leave_nothing_in_memory_or_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            data: folder.path().to_owned(),
+            history: KEEP,
+            dead: KEEP,
+            dedupe: KEEP,
+            backlog: 1000,
+            free_disk: 0,
+        };
+        let first = [spec("ci-0".into(), None)];
+        let engine = open::open(options, &first, Clock::system()).unwrap();
+        for number in 1..=2000 {
+            engine.forget_former_names();
+            // Every other time the lane is taken over, else it is left behind.
+            let was = (number % 2 == 0).then(|| format!("ci-{}", number - 1));
+            let lanes = [spec(format!("ci-{number}"), was)];
+            let changes = Changes {
+                lanes: &lanes,
+                history: KEEP,
+                dead: KEEP,
+            };
+            engine.configure(changes, || {}).await.unwrap();
+        }
+        let stored = engine.store.scan(key::all(b"l"), usize::MAX).unwrap();
+        let shared = engine.shared();
+        let sizes = [
+            shared.lanes.len(),
+            shared.by_name.len(),
+            shared.former_names.len(),
+            shared.parting.len(),
+            shared.vacant.len(),
+            stored.len(),
+        ];
+        assert!(sizes.iter().all(|size| *size <= 5), "{sizes:?}");
+    }
+}
