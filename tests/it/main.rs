@@ -23,6 +23,7 @@ mod tmpfs;
 mod world;
 
 mod attempts;
+mod chaos;
 mod cli;
 mod config;
 mod damage;
@@ -36,6 +37,7 @@ mod lanes;
 mod many_lanes;
 mod memory;
 mod messages;
+mod outage;
 mod queue;
 mod readme;
 mod route;
