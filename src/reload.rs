@@ -124,11 +124,7 @@ pub struct Reloader {
 
 impl Reloader {
     /// Replaces the settings of `in_force` by what `origin` says.
-    pub fn new(
-        origin: Origin,
-        in_force: watch::Sender<Arc<Settings>>,
-        queue: Queue,
-    ) -> Reloader {
+    pub fn new(origin: Origin, in_force: watch::Sender<Arc<Settings>>, queue: Queue) -> Reloader {
         Reloader {
             origin,
             in_force,

@@ -46,7 +46,10 @@ pub(super) async fn route(
     let relay = shared.relay()?;
     let (_, event) = event_of(relay, read(&body)?).await?;
     Ok(Json(trail::explained(
-        &relay.settings().router.explain(&event, &ingest::facts(&event)),
+        &relay
+            .settings()
+            .router
+            .explain(&event, &ingest::facts(&event)),
     )))
 }
 

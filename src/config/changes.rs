@@ -189,7 +189,9 @@ fn differing<T: PartialEq>(
     changed: &mut Vec<String>,
 ) {
     let gone = before.keys().filter(|name| !after.contains_key(*name));
-    let other = after.iter().filter(|(name, it)| before.get(*name) != Some(*it));
+    let other = after
+        .iter()
+        .filter(|(name, it)| before.get(*name) != Some(*it));
     let mut names: Vec<&Arc<str>> = gone.chain(other.map(|(name, _)| name)).collect();
     names.sort();
     changed.extend(names.iter().map(|name| format!("{section}.{name}")));

@@ -59,7 +59,7 @@ struct Seen {
     last: Option<Timestamp>,
     events: BTreeMap<Arc<str>, u64>,
     repositories: BTreeMap<String, u64>,
-    elsewhere: u64,
+    unlisted: u64,
 }
 
 impl Summaries {
@@ -120,7 +120,8 @@ impl Tally {
                     && engine.record(&engine.shared(), event, self.lane).is_none();
                 if is_left {
                     let entry = page.as_ref().and_then(|page| page.get(event));
-                    self.seen.add(&entry.map_or_else(About::unknown, About::new));
+                    self.seen
+                        .add(&entry.map_or_else(About::unknown, About::new));
                 }
             }
             *from = end;
@@ -144,7 +145,7 @@ impl Seen {
         } else if self.repositories.len() < REPOSITORIES {
             self.repositories.insert(repo.clone(), 1);
         } else {
-            self.elsewhere += 1;
+            self.unlisted += 1;
         }
     }
 
@@ -155,10 +156,11 @@ impl Seen {
         let mut repositories: Vec<_> = self.repositories.iter().collect();
         repositories.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let unnamed = repositories.iter().skip(NAMED).map(|(_, count)| **count);
-        let elsewhere = self.elsewhere + unnamed.sum::<u64>();
+        let unlisted = self.unlisted + unnamed.sum::<u64>();
         let events = events.iter().take(NAMED);
         let repositories = repositories.iter().take(NAMED);
-        let events = events.map(|(name, count)| json!({ "name": name, "count": count }));
+        let events =
+            events.map(|(name, count)| json!({ "name": name.replace('_', " "), "count": count }));
         let repositories =
             repositories.map(|(name, count)| json!({ "full_name": name, "count": count }));
         json!({
@@ -168,7 +170,7 @@ impl Seen {
             "last": self.last.map(|time| time.to_string()),
             "events": events.collect::<Vec<Value>>(),
             "repositories": repositories.collect::<Vec<Value>>(),
-            "elsewhere": elsewhere,
+            "unlisted": unlisted,
         })
     }
 }
@@ -216,7 +218,10 @@ impl Engine {
         let lane = shared.lane(id);
         let destination = lane.destination.clone();
         let counted = lane.asides.iter().filter(|aside| aside.is_counted());
-        let (from, since) = counted.map(|aside| (aside.from, aside.since)).min().unwrap_or((0, now));
+        let (from, since) = counted
+            .map(|aside| (aside.from, aside.since))
+            .min()
+            .unwrap_or((0, now));
         let event = Event {
             source: SOURCE.into(),
             name: SUMMARY.into(),

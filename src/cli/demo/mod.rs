@@ -187,7 +187,8 @@ impl Services {
         let path = folder.join("relay.yaml");
         std::fs::write(&path, text)
             .with_context(|| format!("failed to write {}", path.display()))?;
-        check::load_with_warnings(&path).map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
+        check::load_with_warnings(&path)
+            .map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
     }
 }
 
