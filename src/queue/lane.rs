@@ -176,6 +176,10 @@ impl Lane {
         }
     }
 
+    pub(super) fn is_loose(&self) -> bool {
+        self.run.is_some_and(|run| run.loose)
+    }
+
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         let log = self.unread + self.waiting_aside() + self.out.len() as u64;

@@ -241,7 +241,8 @@ impl Engine {
 
     fn bury_if_damaged(&self, lane: LaneId, event: u64, fault: &Fault) -> Result<(), QueueError> {
         match fault {
-            Fault::Damaged(_) => {
+            // The database panics on some damage.
+            Fault::Damaged(_) | Fault::Panicked => {
                 self.bury_unreadable(lane, event);
                 Ok(())
             }

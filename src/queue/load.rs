@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use crate::clock::Timestamp;
 use crate::queue::chunk::Damaged;
@@ -136,9 +136,7 @@ impl Engine {
             shared.take_in(&head);
         })?;
         if strangers {
-            return Err(
-                anyhow!("what waits for some destinations has lost its lane").context(Damaged),
-            );
+            return Err(Damaged).context("what waits for some destinations has lost its lane");
         }
         self.tell_of_gaps(&mut shared, gaps.finish(next))?;
         duplicates.skip_to(next);

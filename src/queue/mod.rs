@@ -149,7 +149,8 @@ impl Queue {
         self.engine().next_past_head(destination).await
     }
 
-    /// Ends a lease. Written with the next commit, at the latest after 50 ms.
+    /// Ends a lease. Written with the next commit, at the latest after 50 ms. Whoever settles asks
+    /// for the next: [`woken`](Queue::woken) names a strict lane only when something else happens.
     pub fn settle(&self, lease: Lease, settlement: Settlement, trace: Option<Trace>) {
         self.engine().settle(lease, settlement, trace);
     }

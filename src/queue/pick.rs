@@ -31,7 +31,8 @@ impl Lane {
             Some(Some(probe)) if under_way == 0 => return Pick::NotBefore(probe.at),
             Some(_) => return Pick::Nothing,
         };
-        let is_full = self.parked.len() >= PARKED;
+        // What is under way may have to be parked as well.
+        let is_full = self.parked.len() + self.out.len() + self.redelivering.len() >= PARKED;
         let width = if run.loose && !is_full { run.width } else { 1 };
         if under_way >= width {
             return Pick::Nothing;

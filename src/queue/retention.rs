@@ -220,6 +220,8 @@ impl Engine {
         let stub = (key::head(head.first), Some(head.stub().encode()));
         self.push(&mut shared, vec![stub]);
         let chunks = (0..head.chunks).map(|n| key::page_chunk(head.first, n));
+        // What cannot be read cannot be removed either.
+        let chunks = chunks.filter(|key| entries.is_some() || self.store.get(key).is_ok());
         self.push_removals(&mut shared, chunks.collect());
         self.cache().remove(head.first);
         Ok(())
@@ -300,10 +302,14 @@ impl Engine {
         let first = key::body_chunk(event, 0, 0);
         let stored = match shared.pending.get(&first) {
             Some(pending) => pending.map(|value| value.to_vec()),
-            None => self.store.get(&first)?.map(|value| value.to_vec()),
+            None => match self.store.get(&first) {
+                // It stays where it cannot be read.
+                Err(Fault::Damaged(_)) => return Ok(()),
+                stored => stored?.map(|value| value.to_vec()),
+            },
         };
         if let Some(stored) = stored {
-            let count = chunk::count_from(&stored)?;
+            let count = chunk::count_from(&stored).unwrap_or(0);
             let chunks = (0..count).map(|n| key::body_chunk(event, 0, n));
             self.push_removals(shared, chunks.collect());
         }

@@ -56,7 +56,10 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        self.wake(&mut shared, lane);
+        // In a strict lane nobody else has anything to do now than whoever settles.
+        if shared.lane(lane).is_loose() {
+            self.wake(&mut shared, lane);
+        }
     }
 
     /// Takes back a lease that was dropped.
@@ -100,10 +103,11 @@ impl Engine {
         error!(event.id = event, destination.name = %shared.lane(lane).destination,
             "stored event {event} cannot be read");
         let known = self.record(&shared, event, lane);
+        let waits_beside = (known.as_ref()).is_some_and(|record| record.state == State::Waiting);
         let record = known.unwrap_or_else(|| Record::waiting(About::unknown(), None, 1));
         let place = if shared.lane(lane).parked.contains_key(&event) {
             Place::Parked
-        } else if record.round > 1 {
+        } else if waits_beside {
             Place::Redelivery
         } else {
             Place::Log
@@ -177,10 +181,9 @@ impl Engine {
         let now = self.now();
         let at = wait.map_or(now.elapsed, |wait| now.elapsed + wait);
         let lane = shared.lane(ended.lane);
-        let is_loose = lane.run.is_some_and(|run| run.loose);
         let parks = match ended.place {
             Place::Log => {
-                is_loose && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
+                lane.is_loose() && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
             }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,
