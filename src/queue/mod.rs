@@ -238,7 +238,7 @@ impl Queue {
         self.engine().event(id).await
     }
 
-    /// All lanes, by name.
+    /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
     }
