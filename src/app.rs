@@ -7,43 +7,45 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::destination::Destination;
+use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
 use crate::ingest::{Ingest, receive};
-use crate::plan::{Router, Templates, samples};
+use crate::plan::{Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
-use crate::send::deliver::{Console, Courier, Errand};
-use crate::send::lanes::{Lanes, LanesParts, Settings, lane_spec};
+use crate::reload::{self, Reload, Reloader};
+use crate::send::deliver::{Courier, Errand};
+use crate::send::lanes::{Lanes, LanesParts, lane_spec};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
 use crate::send::transport::Transport;
 use crate::send::verdict::Verdict;
+use crate::settings::{InForce, Settings};
 
-/// The sockets, bound by whoever starts the relay.
+/// What the relay listens to, set up by whoever starts it.
 #[derive(Debug)]
 pub struct Listeners {
     /// For `listen`.
     pub hooks: TcpListener,
     /// For `admin.listen`.
     pub admin: TcpListener,
+    /// Asks for a reload, as SIGHUP does.
+    pub hangup: Arc<Notify>,
 }
 
 /// The parts of a running relay that the own API shows and moves. Cheap to clone.
 #[derive(Clone)]
 pub struct Relay {
-    pub config: Arc<Config>,
     pub queue: Queue,
-    pub router: Arc<Router>,
-    pub templates: Arc<Templates>,
+    pub reload: Reload,
     pub clock: Clock,
+    settings: InForce,
     courier: Courier,
 }
 
@@ -53,30 +55,38 @@ pub struct Relay {
 /// # Errors
 /// What keeps the relay from starting: the data folder, above all.
 pub async fn run(
-    config: Config,
+    loaded: Loaded,
     listeners: Listeners,
     clock: Clock,
     shutdown: CancellationToken,
     console: Box<dyn Write + Send>,
 ) -> anyhow::Result<()> {
+    let Loaded { config, origin, .. } = loaded;
     let tracker = TaskTracker::new();
     let shared = admin::Shared::new(config.admin.clone(), shutdown.clone());
     let addresses = (listeners.hooks.local_addr()?, listeners.admin.local_addr()?);
     tracker.spawn(admin::serve(listeners.admin, shared.clone()));
 
-    let config = Arc::new(config);
-    let (lanes, relay) =
-        build(config.clone(), clock.clone(), Arc::new(Mutex::new(console))).await?;
-    let router = relay.router.clone();
+    let settings = Arc::new(first_settings(config)?);
+    let (in_force, _) = watch::channel(settings.clone());
+    let (queue, lanes) = build(in_force.subscribe(), clock.clone(), console).await?;
+    let config = &settings.config;
     let ingest = Ingest::new(
         config.limits,
-        &config.sources,
-        router,
-        relay.queue.clone(),
+        in_force.subscribe(),
+        queue.clone(),
         clock.clone(),
     );
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
+    let (reload, requests) = reload::requests();
+    let relay = Relay {
+        settings: in_force.subscribe(),
+        queue: queue.clone(),
+        reload,
+        clock: clock.clone(),
+        courier: lanes.courier().clone(),
+    };
     tracker.spawn(lanes.run(shutdown.clone(), grace));
     tracker.spawn(receive::receive(
         listeners.hooks,
@@ -84,9 +94,10 @@ pub async fn run(
         tracker.clone(),
         shutdown.clone(),
     ));
-    let queue = relay.queue.clone();
+    let reloader = Reloader::new(origin, in_force, queue.clone());
+    tracker.spawn(reloader.run(requests, listeners.hangup, shutdown.clone()));
     shared.ready(relay);
-    introduce(&config, addresses);
+    introduce(config, addresses);
 
     shutdown.cancelled().await;
     info!(
@@ -106,13 +117,7 @@ async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Durati
     info!("stopped");
 }
 
-async fn build(
-    config: Arc<Config>,
-    clock: Clock,
-    console: Console,
-) -> anyhow::Result<(Lanes, Relay)> {
-    let names: Vec<Arc<str>> = config.destinations.keys().cloned().collect();
-    let router = Router::new(&config.routes, &names).context("failed to read the routes")?;
+fn first_settings(config: Config) -> anyhow::Result<Settings> {
     let (templates, problems) = Templates::load(&config.templates);
     for problem in &problems {
         // The ladder passes over a broken template, so the relay can run with it.
@@ -121,42 +126,36 @@ async fn build(
             problem.file, problem.message
         );
     }
-    let templates = Arc::new(templates);
-    let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
-    let (options, opened) = (options(&config), clock.clone());
-    let opening = tokio::task::spawn_blocking(move || Queue::open(options, &specs, opened));
+    Settings::new(config, Arc::new(templates)).context("failed to read the routes")
+}
+
+/// Opens the queue, and makes the lanes that will run over it.
+async fn build(
+    settings: InForce,
+    clock: Clock,
+    console: Box<dyn Write + Send>,
+) -> anyhow::Result<(Queue, Lanes)> {
+    let now = settings.borrow().clone();
+    let (opening, opened) = (now.clone(), clock.clone());
+    let opening = tokio::task::spawn_blocking(move || {
+        let config = &opening.config;
+        let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
+        Queue::open(options(config), &specs, opened)
+    });
     let queue = opening
         .await
         .context("opening the queue panicked")?
-        .with_context(|| format!("failed to open the queue in {}", config.data.display()))?;
-    let destinations = config.destinations.iter();
-    let settings = Settings {
-        destinations: destinations
-            .map(|(name, destination)| (name.clone(), Arc::new(destination.clone())))
-            .collect(),
-        templates: templates.clone(),
-    };
+        .with_context(|| format!("failed to open the queue in {}", now.config.data.display()))?;
     let lanes = Lanes::new(LanesParts {
         queue: queue.clone(),
-        settings: watch::channel(Arc::new(settings)).1,
+        settings,
         transport: Transport::new(clock.clone()),
-        console,
-        clock: clock.clone(),
-        sends: config.limits.sends,
+        console: Arc::new(Mutex::new(console)),
+        clock,
+        sends: now.config.limits.sends,
         jitter: retry::dice,
     });
-    let courier = lanes.courier().clone();
-    Ok((
-        lanes,
-        Relay {
-            config,
-            queue,
-            router: Arc::new(router),
-            templates,
-            clock,
-            courier,
-        },
-    ))
+    Ok((queue, lanes))
 }
 
 fn options(config: &Config) -> Options {
@@ -190,43 +189,45 @@ fn names<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> String {
 }
 
 impl Relay {
+    /// What the relay goes by now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
     /// Sends one sample to a destination now, past the queue but at its pace: whether it was
-    /// delivered, and the verdict in words.
-    pub async fn send_test(&self, destination: &Destination) -> (bool, String) {
-        let event = self.test_event();
+    /// delivered, and the verdict in words. `None` when there is no such destination.
+    pub async fn send_test(&self, destination: &str) -> Option<(bool, String)> {
+        let settings = self.settings();
+        let destination = settings.config.destinations.get(destination)?;
+        let event = self.test_event(&settings.config);
         let bucket = BucketKey::of(destination);
-        let turn = match self
-            .courier
-            .turns()
-            .wait(bucket.as_ref(), destination.timeout)
-            .await
-        {
+        let turns = self.courier.turns();
+        let turn = match turns.wait(bucket.as_ref(), destination.timeout).await {
             Ok(turn) => turn,
             Err(wait) => {
-                return (
-                    false,
-                    format!("the pace of its URL allows nothing for another {wait:?}"),
-                );
+                let words = format!("the pace of its URL allows nothing for another {wait:?}");
+                return Some((false, words));
             }
         };
         let errand = Errand {
             event: &event,
             id: EventId(0),
             destination,
-            templates: &self.templates,
+            templates: &settings.templates,
         };
         let outcome = self.courier.attempt(errand, turn).await;
-        (outcome.verdict == Verdict::Delivered, outcome.trace.verdict)
+        let delivered = outcome.verdict == Verdict::Delivered;
+        Some((delivered, outcome.trace.verdict))
     }
 
     /// What Gogs' own “Test Delivery” sends.
-    fn test_event(&self) -> Event {
+    fn test_event(&self, config: &Config) -> Event {
         let samples = samples();
         let sample = samples
             .iter()
             .find(|sample| sample.what == "test delivery")
             .unwrap_or(&samples[0]);
-        let source = self.config.sources.keys().next();
+        let source = config.sources.keys().next();
         Event {
             source: source.cloned().unwrap_or_else(|| "gogs".into()),
             name: sample.event.as_str().into(),

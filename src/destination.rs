@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use xxhash_rust::xxh3::Xxh3;
 
 /// One entry under `destinations` in relay.yaml, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     /// `[a-z0-9][a-z0-9_-]{0,63}` without `__`.
     pub name: Arc<str>,
@@ -46,13 +46,17 @@ impl Destination {
                 discord.thread_id.as_deref(),
             ]),
             Kind::Gogs(gogs) => fields.extend([
-                gogs.secret.as_ref().map(ExposeSecret::expose_secret),
+                exposed(gogs.secret.as_ref()),
                 Some(gogs.content_type.name()),
             ]),
             Kind::Console => {}
         }
         fingerprint(&fields)
     }
+}
+
+fn exposed(secret: Option<&SecretString>) -> Option<&str> {
+    secret.map(ExposeSecret::expose_secret)
 }
 
 /// Each field goes in with its length, so that no two lists look alike.
@@ -67,7 +71,7 @@ fn fingerprint(fields: &[Option<&str>]) -> u64 {
 }
 
 /// What stands behind a destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     Slack(Slack),
     Discord(Discord),
@@ -99,7 +103,7 @@ impl Kind {
 }
 
 /// A Slack incoming webhook. All but `url` work with legacy hooks only.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slack {
     pub url: SecretUrl,
     pub channel: Option<String>,
@@ -110,7 +114,7 @@ pub struct Slack {
 }
 
 /// A Discord webhook.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Discord {
     pub url: SecretUrl,
     pub username: Option<String>,
@@ -126,6 +130,19 @@ pub struct Gogs {
     pub url: SecretUrl,
     pub secret: Option<SecretString>,
     pub content_type: ContentType,
+}
+
+impl PartialEq for Gogs {
+    fn eq(&self, other: &Gogs) -> bool {
+        let Gogs {
+            url,
+            secret,
+            content_type,
+        } = self;
+        *url == other.url
+            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *content_type == other.content_type
+    }
 }
 
 /// How the JSON is wrapped, in and out.
@@ -211,6 +228,12 @@ impl SecretUrl {
     /// As written in relay.yaml, for dialling and for the fingerprint of settings alone.
     pub fn expose_text(&self) -> &str {
         self.full.expose_secret()
+    }
+}
+
+impl PartialEq for SecretUrl {
+    fn eq(&self, other: &SecretUrl) -> bool {
+        self.expose_text() == other.expose_text()
     }
 }
 

@@ -12,8 +12,8 @@
 //! 8. [`trail`] finds and explains every delivery afterwards.
 //!
 //! [`event`], [`delivery`], [`destination`] and [`clock`] are the nouns. [`admin`], [`cli`] and
-//! [`config`] stand to the side; [`standin`] plays the services for tests and `demo`; [`app`] puts
-//! everything together.
+//! [`config`] stand to the side; [`settings`] is what everything goes by, and [`reload`] replaces
+//! it; [`standin`] plays the services for tests and `demo`; [`app`] puts everything together.
 //!
 //! # Invariants
 //!
@@ -35,6 +35,9 @@ pub mod clock;
 pub mod delivery;
 pub mod destination;
 pub mod event;
+
+pub mod reload;
+pub mod settings;
 
 pub mod ingest;
 pub mod plan;

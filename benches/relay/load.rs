@@ -1,23 +1,28 @@
-//! The load: signed 3 KB pushes, each with its own id, hashes and text, over keep-alive connections.
+//! The load: signed 3 KB pushes, each with its own id, hashes and text, over keep-alive
+//! connections. Two threads send, so that they are not what is measured.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// The secret of the benched source.
 pub(crate) const SECRET: &str = "bench-secret";
+const THREADS: usize = 2;
 
 /// Whole requests, ready to be written to a socket.
-pub(crate) fn requests(count: usize, path: &str) -> VecDeque<Vec<u8>> {
+pub(crate) type Requests = VecDeque<Vec<u8>>;
+
+pub(crate) fn requests(count: usize) -> Requests {
     let template = include_str!("push.json");
     (0..count)
-        .map(|number| request(&push(template, number), path))
+        .map(|number| request(&push(template, number)))
         .collect()
 }
 
@@ -29,34 +34,54 @@ pub(crate) fn push(template: &str, number: usize) -> String {
         .replace("{number}", &number.to_string())
 }
 
-fn request(body: &str, path: &str) -> Vec<u8> {
+/// Whole: head and body.
+pub(crate) fn request(body: &str) -> Vec<u8> {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key length will do");
     mac.update(body.as_bytes());
     let signature = hex::encode(mac.finalize().into_bytes());
     let id = uuid::Uuid::new_v4();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: GogsServer\r\nContent-Length: {}\r\n\
-         Content-Type: application/json\r\nX-Github-Delivery: {id}\r\nX-Github-Event: push\r\n\
-         X-Gogs-Delivery: {id}\r\nX-Gogs-Event: push\r\nX-Gogs-Signature: {signature}\r\n\
-         Accept-Encoding: gzip\r\n\r\n{body}",
+        "POST /hooks/gogs HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: GogsServer\r\n\
+         Content-Length: {}\r\nContent-Type: application/json\r\nX-Github-Delivery: {id}\r\n\
+         X-Github-Event: push\r\nX-Gogs-Delivery: {id}\r\nX-Gogs-Event: push\r\n\
+         X-Gogs-Signature: {signature}\r\nAccept-Encoding: gzip\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
 }
 
-/// Sends all requests over so many connections; the answers that were 202, and how long it took.
-pub(crate) fn run(
+/// Sends all requests over so many connections, each of which must be answered with 202; how long
+/// it took.
+pub(crate) fn run(address: SocketAddr, connections: usize, requests: Requests) -> Duration {
+    let threads = THREADS.min(connections);
+    let requests = Arc::new(Mutex::new(requests));
+    let together = Barrier::new(threads + 1);
+    let connections = connections / threads;
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| send(address, connections, &requests, &together)))
+            .collect();
+        together.wait();
+        let started = Instant::now();
+        for sender in senders {
+            sender.join().expect("a sender does not panic");
+        }
+        started.elapsed()
+    })
+}
+
+fn send(
     address: SocketAddr,
     connections: usize,
-    requests: VecDeque<Vec<u8>>,
-) -> (usize, Duration) {
+    requests: &Arc<Mutex<Requests>>,
+    together: &Barrier,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let requests = Arc::new(Mutex::new(requests));
         let mut streams = Vec::new();
         for _ in 0..connections {
             let stream = TcpStream::connect(address)
@@ -65,25 +90,19 @@ pub(crate) fn run(
             stream.set_nodelay(true).expect("a TCP socket");
             streams.push(stream);
         }
-        let started = Instant::now();
-        let senders: Vec<_> = streams
+        together.wait();
+        let all = streams
             .into_iter()
-            .map(|stream| tokio::spawn(drain(stream, requests.clone())))
-            .collect();
-        let mut accepted = 0;
-        for sender in senders {
-            accepted += sender.await.expect("a sender does not panic");
-        }
-        (accepted, started.elapsed())
-    })
+            .map(|stream| drain(stream, requests.clone()));
+        all.collect::<JoinSet<()>>().join_all().await;
+    });
 }
 
-async fn drain(mut stream: TcpStream, requests: Arc<Mutex<VecDeque<Vec<u8>>>>) -> usize {
-    let mut answer = vec![0; 4096];
-    let mut accepted = 0;
+async fn drain(mut stream: TcpStream, requests: Arc<Mutex<Requests>>) {
+    let mut answer = [0; 1024];
     loop {
         let next = requests.lock().expect("no sender panics").pop_front();
-        let Some(request) = next else { return accepted };
+        let Some(request) = next else { return };
         stream.write_all(&request).await.expect("the server reads");
         let mut length = 0;
         // The answers are short and have a Content-Length; the body's end is a closing brace.
@@ -95,6 +114,11 @@ async fn drain(mut stream: TcpStream, requests: Arc<Mutex<VecDeque<Vec<u8>>>>) -
             assert!(read > 0, "the server closed the connection");
             length += read;
         }
-        accepted += usize::from(answer.starts_with(b"HTTP/1.1 202"));
+        let is_accepted = answer.starts_with(b"HTTP/1.1 202");
+        assert!(
+            is_accepted,
+            "{}",
+            String::from_utf8_lossy(&answer[..length])
+        );
     }
 }

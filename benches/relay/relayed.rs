@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::lines::{Lines, address_in};
 
 pub(crate) struct Relay {
-    child: Child,
+    pub(crate) process: Child,
     _lines: Lines,
     pub(crate) hooks: SocketAddr,
     own_api: SocketAddr,
@@ -20,17 +20,17 @@ impl Relay {
     pub(crate) fn start(folder: &Path, yaml: &str) -> Relay {
         let config = folder.join("relay.yaml");
         std::fs::write(&config, yaml).expect("the folder is writable");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
             .arg("-c")
             .arg(config)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the relay starts");
-        let lines = Lines::of(child.stderr.take().expect("it is piped"));
+        let lines = Lines::of(process.stderr.take().expect("it is piped"));
         let ready = lines.with("ready: ");
         Relay {
-            child,
+            process,
             _lines: lines,
             hooks: address_in(&ready, "hooks at http://"),
             own_api: address_in(&ready, "own API at http://"),
@@ -61,25 +61,26 @@ impl Relay {
         assert_eq!(lane["dead"], 0, "{lane}");
         lane["waiting"].as_u64().expect("a number")
     }
-
-    /// The processor time that it has used so far.
-    pub(crate) fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))
-            .expect("the process is there");
-        // Behind the name in brackets; user and system time are the 14th and 15th field of all,
-        // in hundredths of a second.
-        let (_, fields) = stat.rsplit_once(") ").expect("a name");
-        let ticks = |at: usize| -> u64 {
-            let field = fields.split(' ').nth(at).expect("the field");
-            field.parse().expect("a number")
-        };
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
-    }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         // What it has acknowledged is on disk, so it may be killed.
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        let _ended = self.process.kill().and_then(|()| self.process.wait());
     }
+}
+
+/// A relay.yaml with so many destinations that refuse connections and are seldom tried again, so
+/// that acknowledging is all that is measured.
+pub(crate) fn refusing(destinations: usize) -> String {
+    let mut yaml = String::from(
+        "listen: 127.0.0.1:0\nadmin: { listen: '127.0.0.1:0' }\n\
+         sources: { gogs: { secret: bench-secret } }\ndestinations:\n",
+    );
+    for number in 0..destinations {
+        yaml += &format!(
+            "  to-{number}: {{ gogs: {{ url: 'http://127.0.0.1:9/' }}, retry: {{ first: 10m }} }}\n"
+        );
+    }
+    yaml
 }

@@ -9,25 +9,26 @@ use gogs_relay::destination::Destination;
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Rendered, Step, Templates};
 
+use crate::Effort;
 use crate::load::push;
+use crate::table::{Row, median};
 
-/// Prints a row for each set: µs for Slack alone, for Discord alone, and for one event to both.
-pub(crate) fn measure() {
+/// What one event takes to Slack alone, to Discord alone, and to both, in microseconds.
+pub(crate) fn measure(_: Effort) -> Vec<Row> {
     let (templates, problems) = Templates::load(Path::new("no-such-folder"));
     assert!(problems.is_empty(), "the built-in sets are sound");
-    println!(
-        "{:<34} {:>12} {:>12} {:>12}",
-        "render and fit one push, µs", "Slack alone", "Discord alone", "to both"
-    );
+    let mut rows = Vec::new();
     for set in ["default", "classic"] {
         let [slack, discord] = ["slack", "discord"].map(|kind| destination(kind, set));
-        let alone = [&slack, &discord].map(|destination| time(&templates, &[destination]));
-        let both = time(&templates, &[&slack, &discord]);
-        println!(
-            "{set:<34} {:>12.1} {:>13.1} {both:>12.1}",
-            alone[0], alone[1]
-        );
+        let row = |to: &str, destinations: &[&Destination]| {
+            let what = format!("render and fit one push: {to}, `{set}`, µs");
+            Row::new(what, vec![time(&templates, destinations)], 1)
+        };
+        rows.push(row("Slack and Discord", &[&slack, &discord]).at_most(60.0));
+        rows.push(row("Slack", &[&slack]));
+        rows.push(row("Discord", &[&discord]));
     }
+    rows
 }
 
 /// What an event takes that goes to all `destinations` in turn, in microseconds: the median of
@@ -51,7 +52,7 @@ fn time(templates: &Templates, destinations: &[&Destination]) -> f64 {
             runs.push(started.elapsed().as_secs_f64() * 1e6 / RUN as f64);
         }
     }
-    crate::median(&runs)
+    median(&runs)
 }
 
 fn render(templates: &Templates, event: &Event, destination: &Destination) {

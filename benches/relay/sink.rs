@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::lines::Lines;
+use crate::baseline::Baseline;
 
 /// Serves for ever; says where through `started`, and after `expected` requests, on standard
 /// output, how long it took from the first to the last.
@@ -67,40 +66,22 @@ async fn answer(
 
 /// A sink in a process of its own.
 pub(crate) struct Sink {
-    child: Child,
-    lines: Lines,
+    server: Baseline,
     pub(crate) address: SocketAddr,
 }
 
 impl Sink {
     /// One that waits for so many requests.
     pub(crate) fn start(expected: usize) -> Sink {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .env("BENCH_SERVER", "sink")
-            .env("BENCH_EXPECTED", expected.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the sink starts");
-        let lines = Lines::of(child.stdout.take().expect("it is piped"));
-        let address = lines.address("ready http://");
-        Sink {
-            child,
-            lines,
-            address,
-        }
+        let server = Baseline::start("sink", &[("BENCH_EXPECTED", expected.to_string())]);
+        let address = server.address;
+        Sink { server, address }
     }
 
     /// Waits until all are there; how long it took from the first to the last.
     pub(crate) fn all(&self) -> Duration {
-        let line = self.lines.with("all after ");
+        let line = self.server.lines.with("all after ");
         let seconds = line.rsplit(' ').next().expect("a number");
         Duration::from_secs_f64(seconds.parse().expect("a number"))
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        // One that has ended already needs no killing.
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
     }
 }

@@ -8,6 +8,7 @@ mod destinations;
 mod error;
 mod guard;
 mod preview;
+mod reload;
 
 use std::sync::{Arc, OnceLock};
 
@@ -70,6 +71,7 @@ fn router(shared: Shared) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/redeliver", post(deliveries::redeliver_all))
         .route(
             "/v1/deliveries/{id}",
             get(deliveries::show).delete(deliveries::cancel),
@@ -84,6 +86,7 @@ fn router(shared: Shared) -> Router {
         )
         .route("/v1/destinations/{name}/test", post(destinations::test))
         .route("/v1/events/{id}", get(preview::event))
+        .route("/v1/reload", post(reload::reload))
         .route("/v1/render", post(preview::render))
         .route("/v1/route", post(preview::route))
         .fallback(|| async { ApiError::not_found("no such path") })

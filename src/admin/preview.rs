@@ -46,7 +46,10 @@ pub(super) async fn route(
     let relay = shared.relay()?;
     let (_, event) = event_of(relay, read(&body)?).await?;
     Ok(Json(trail::explained(
-        &relay.router.explain(&event, &ingest::facts(&event)),
+        &relay
+            .settings()
+            .router
+            .explain(&event, &ingest::facts(&event)),
     )))
 }
 
@@ -60,12 +63,13 @@ pub(super) async fn render(
         .to
         .clone()
         .ok_or_else(|| ApiError::bad_request("`to` does not name a destination"))?;
-    let destination = relay.config.destinations.get(name.as_str());
+    let settings = relay.settings();
+    let destination = settings.config.destinations.get(name.as_str());
     let destination =
         destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     let (id, event) = event_of(relay, trial).await?;
     Ok(Json(
-        match relay
+        match settings
             .templates
             .render(&event, id, destination, Step::Chosen, None)
         {
@@ -112,7 +116,8 @@ fn given(
 ) -> Result<Event, ApiError> {
     let name =
         name.ok_or_else(|| ApiError::bad_request("`event` does not say which event this is"))?;
-    let (source, _) = relay
+    let settings = relay.settings();
+    let (source, _) = settings
         .config
         .source(source.as_deref())
         .map_err(ApiError::bad_request)?;

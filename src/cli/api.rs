@@ -1,14 +1,17 @@
 //! Talks to the own API of a running relay.
 
+use std::io::{BufRead, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use hyper::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Failure, block_on, check};
+use super::{Failure, Outcome, block_on, check, print};
+use crate::clock::{Clock, Timestamp};
+use crate::config::time_in_words;
 
 /// Where the relay is, when relay.yaml does not say it.
 #[derive(Debug, clap::Args)]
@@ -42,7 +45,7 @@ impl Client {
                 token,
             });
         }
-        let admin = check::load(config)?.admin;
+        let admin = check::load_admin(config)?;
         Ok(Client {
             base: format!("http://{}", reachable(admin.listen)),
             token: token.or(admin.token),
@@ -66,7 +69,25 @@ impl Client {
         self.call(Method::DELETE, path, None)
     }
 
+    /// Has the relay reload: what changed, or the drawing of the mistakes that kept it from it.
+    pub(super) fn reload(&self) -> anyhow::Result<Result<Value, String>> {
+        let (status, answer) = self.exchange(Method::POST, "/v1/reload", None)?;
+        match answer["text"].as_str() {
+            Some(drawing) if status == 422 => Ok(Err(drawing.to_owned())),
+            _ => accepted((status, answer)).map(Ok),
+        }
+    }
+
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        accepted(self.exchange(method, path, body)?)
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
         let bearer = self
             .token
             .as_ref()
@@ -78,22 +99,27 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
         let (status, answer) = block_on(super::send::request(method, &url, &headers, body.into()))?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|_| {
+        let answer = serde_json::from_slice(&answer).map_err(|_| {
             anyhow!(
                 "{} does not answer like a relay (status {status})",
                 self.base
             )
         })?;
-        if !(200..300).contains(&status) {
-            let hint = match status {
-                401 => Some("it is admin.token of the relay's own relay.yaml; `--token` gives one"),
-                _ => answer["hint"].as_str(),
-            };
-            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            bail!("{}{hint}", text(&answer["error"]));
-        }
-        Ok(answer)
+        Ok((status, answer))
     }
+}
+
+/// The answer, or what it complains about.
+fn accepted((status, answer): (u16, Value)) -> anyhow::Result<Value> {
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    let hint = match status {
+        401 => Some("it is admin.token of the relay's own relay.yaml; `--token` gives one"),
+        _ => answer["hint"].as_str(),
+    };
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    bail!("{}{hint}", text(&answer["error"]));
 }
 
 /// Where a listener can be reached from its own machine.
@@ -106,6 +132,44 @@ pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
         });
     }
     listen
+}
+
+/// A time as RFC 3339, or an age such as `2h`, as the own API takes it.
+pub(super) fn moment(text: &str) -> String {
+    match time_in_words(text) {
+        Some(age) => {
+            let now = Clock::system().now();
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(now.0.saturating_sub(age)).to_string()
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// `1 delivery`, `2 deliveries`.
+pub(super) fn deliveries(count: u64) -> String {
+    match count {
+        1 => "1 delivery".to_owned(),
+        _ => format!("{count} deliveries"),
+    }
+}
+
+/// Asks a person, who may say no. Without a person the command has to say `flag`.
+pub(super) fn confirm(question: &str, flag: &str) -> Outcome {
+    if !std::io::stdin().is_terminal() {
+        let advice = anyhow!("{question} Nobody is there to ask; repeat with `{flag}` to do it");
+        return Err(Failure::Usage(Some(advice)));
+    }
+    print(format!("{question} [y/N] ").as_bytes())?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("failed to read the answer")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(anyhow!("nothing was done").into()),
+    }
 }
 
 /// A JSON value as a cell: text without quotes, nothing for null.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{Failure, Outcome, paint};
-use crate::config::{self, Config, Loaded, Problem, Severity};
+use crate::config::{self, Admin, Config, Loaded, Problem, Severity};
 use crate::plan::Templates;
 
 #[derive(Debug, clap::Args)]
@@ -68,14 +68,19 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 
 /// The same, with what is to be said about it.
 pub(super) fn load_with_warnings(path: &Path) -> Result<Loaded, Failure> {
-    config::load(path, &config::environment(), &sets).map_err(|problems| {
-        let drawn = config::draw(
-            &mut std::io::stderr().lock(),
-            &problems,
-            paint::stderr().is_on(),
-        );
-        Failure::Usage(drawn.err().map(anyhow::Error::new))
-    })
+    config::load(path, &config::environment(), &sets).map_err(|problems| drawn(&problems))
+}
+
+/// Where the own API of a running relay is. The rest of the file may have mistakes, or need
+/// variables that only the relay has.
+pub(super) fn load_admin(path: &Path) -> Result<Admin, Failure> {
+    config::load_admin(path, &config::environment()).map_err(|problems| drawn(&problems))
+}
+
+fn drawn(problems: &[Problem]) -> Failure {
+    let mut out = std::io::stderr().lock();
+    let drawn = config::draw(&mut out, problems, paint::stderr().is_on());
+    Failure::Usage(drawn.err().map(anyhow::Error::new))
 }
 
 fn sets(folder: &Path) -> Vec<String> {

@@ -11,8 +11,10 @@ mod given;
 mod init;
 mod paint;
 mod panics;
+mod reload;
 mod render;
 mod route;
+mod salvage;
 mod send;
 mod serve;
 
@@ -67,6 +69,10 @@ enum Command {
     /// See destinations and their lanes; hold, resume, empty or test one
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// Have the running relay put in force what changed in relay.yaml and the templates
+    Reload(reload::Args),
+    /// Rebuild a damaged queue from what can still be read of it
+    Salvage(salvage::Args),
     /// Write a commented relay.yaml with a secret of its own
     Init(init::Args),
     /// See the relay at work with stand-ins for Slack, Discord and a Gogs receiver
@@ -120,6 +126,8 @@ fn run(args: Args) -> Outcome {
         Command::Send(args) => send::run(config, args),
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
+        Command::Reload(args) => reload::run(config, &args),
+        Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {

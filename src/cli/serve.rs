@@ -1,12 +1,15 @@
 //! `serve`: runs the relay until SIGTERM or Ctrl-C.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -14,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Failure, Outcome, check, paint};
 use crate::app::{self, Listeners};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 
 pub(super) fn run(path: &Path) -> Outcome {
     if !path.exists() {
@@ -25,8 +28,8 @@ pub(super) fn run(path: &Path) -> Outcome {
         return Err(Failure::Usage(Some(advice)));
     }
     log_to_stderr();
-    let Loaded { config, warnings } = check::load_with_warnings(path)?;
-    for warning in &warnings {
+    let loaded = check::load_with_warnings(path)?;
+    for warning in &loaded.warnings {
         let line = warning.line.map(|line| format!(":{line}"));
         let (file, line) = (&warning.file, line.unwrap_or_default());
         warn!(
@@ -35,21 +38,24 @@ pub(super) fn run(path: &Path) -> Outcome {
         );
     }
     let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(loaded));
     // A thread that waits for a terminal to take its text would keep the process alive.
     runtime.shutdown_background();
     Ok(served?)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    let hangup = Arc::new(Notify::new());
+    let reloads = reload_on_signal(hangup.clone())?;
     let listeners = Listeners {
-        hooks: listen(config.listen, "listen").await?,
-        admin: listen(config.admin.listen, "admin.listen").await?,
+        hooks: listen(loaded.config.listen, "listen").await?,
+        admin: listen(loaded.config.admin.listen, "admin.listen").await?,
+        hangup,
     };
     let shutdown = CancellationToken::new();
     let stop = stop_on_signal(shutdown.clone())?;
     let served = app::run(
-        config,
+        loaded,
         listeners,
         Clock::system(),
         shutdown,
@@ -58,7 +64,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         served = served => served,
         () = stop => Err(anyhow!("stopped by a second signal before everything was put away")),
+        never = reloads => match never {},
     }
+}
+
+/// Each SIGHUP asks for a reload.
+fn reload_on_signal(hangup: Arc<Notify>) -> anyhow::Result<impl Future<Output = Infallible>> {
+    let mut signals = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
+    Ok(async move {
+        loop {
+            signals.recv().await;
+            hangup.notify_one();
+        }
+    })
 }
 
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {

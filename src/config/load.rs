@@ -1,6 +1,7 @@
 //! Loads relay.yaml: read, lay over one another, check, and report everything at once.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use figment::value::Value;
 
@@ -8,10 +9,10 @@ use super::check::Check;
 use super::document::Document;
 use super::environment::{Environment, overrides};
 use super::excerpt::Excerpts;
-use super::layers;
+use super::layers::{self, Node};
 use super::problem::{Found, Mark, Place, Problem, Severity};
 use super::yaml;
-use super::{Config, top};
+use super::{Admin, Config, top};
 
 /// Larger files are no configuration, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -21,6 +22,22 @@ const LARGEST_FILE: u64 = 1 << 20;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
+    /// To read it again.
+    pub origin: Origin,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone)]
+pub struct Origin {
+    pub path: PathBuf,
+    pub environment: Environment,
+}
+
+impl fmt::Debug for Origin {
+    /// Variables may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origin").field(&self.path).finish()
+    }
 }
 
 /// Gives the names of all template sets there are, built-in ones and those in the given folder.
@@ -36,22 +53,9 @@ pub fn load(
     environment: &Environment,
     sets: Sets<'_>,
 ) -> Result<Loaded, Vec<Problem>> {
-    let file = path.display().to_string();
-    let text = read(path).map_err(|found| vec![problem(found, &file, None)])?;
-    let text = text.trim_start_matches('\u{feff}');
-    let document = yaml::read(text);
-    let check = Check::new(environment, path.parent().unwrap_or(Path::new("")));
-    let config = match document.broken {
-        // What is missing may stand behind the mistake.
-        true => None,
-        false => merge_and_check(&document, environment, &check, sets),
-    };
-    let (mut found, shown) = check.finish();
-    found.extend(document.found.iter().cloned());
-    let excerpts = Excerpts::new(text, &document, &shown);
-    found.sort_by_key(|found| order(&found.place));
-    let problem = |found| problem(found, &file, Some(&excerpts));
-    let problems: Vec<Problem> = found.into_iter().map(problem).collect();
+    let (config, problems) = checked(path, environment, &|check, root| {
+        top::check(check, root, sets)
+    })?;
     let failed = problems
         .iter()
         .any(|problem| problem.severity == Severity::Error);
@@ -59,9 +63,50 @@ pub fn load(
         Some(config) if !failed => Ok(Loaded {
             config,
             warnings: problems,
+            origin: Origin {
+                path: path.to_owned(),
+                environment: environment.clone(),
+            },
         }),
         _ => Err(problems),
     }
+}
+
+/// What `path` says of the own API, for those who look for a relay that runs; mistakes elsewhere
+/// in the file are left to the relay.
+///
+/// # Errors
+/// The mistakes because of which it cannot be told.
+pub fn load_admin(path: &Path, environment: &Environment) -> Result<Admin, Vec<Problem>> {
+    let (admin, problems) = checked(path, environment, &top::check_admin)?;
+    admin.ok_or(problems)
+}
+
+/// Gives what is to be made of the merged tree; `None` when an error was reported.
+type Make<'a, T> = &'a dyn Fn(&Check<'_>, &Node) -> Option<T>;
+
+/// What was made of the file, and all that was found on the way.
+fn checked<T>(
+    path: &Path,
+    environment: &Environment,
+    make: Make<'_, T>,
+) -> Result<(Option<T>, Vec<Problem>), Vec<Problem>> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|found| vec![problem(found, &file, None)])?;
+    let text = text.trim_start_matches('\u{feff}');
+    let document = yaml::read(text);
+    let check = Check::new(environment, path.parent().unwrap_or(Path::new("")));
+    let made = match document.broken {
+        // What is missing may stand behind the mistake.
+        true => None,
+        false => merge_and_check(&document, environment, &check, make),
+    };
+    let (mut found, shown) = check.finish();
+    found.extend(document.found.iter().cloned());
+    let excerpts = Excerpts::new(text, &document, &shown);
+    found.sort_by_key(|found| order(&found.place));
+    let problem = |found| problem(found, &file, Some(&excerpts));
+    Ok((made, found.into_iter().map(problem).collect()))
 }
 
 fn read(path: &Path) -> Result<String, Found> {
@@ -76,12 +121,12 @@ fn read(path: &Path) -> Result<String, Found> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-fn merge_and_check(
+fn merge_and_check<T>(
     document: &Document,
     environment: &Environment,
     check: &Check<'_>,
-    sets: Sets<'_>,
-) -> Option<Config> {
+    make: Make<'_, T>,
+) -> Option<T> {
     let file = match &document.root {
         Some(Value::Dict(_, file)) => Some(file),
         None => None,
@@ -99,7 +144,7 @@ fn merge_and_check(
         check.report(found.clone());
     }
     match layers::merge(document, &overrides) {
-        Ok(root) => top::check(check, &root, sets),
+        Ok(root) => make(check, &root),
         Err(error) => {
             check.report(Found::error(&Place::File, error));
             None

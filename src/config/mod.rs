@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use crate::destination::Destination;
 use crate::queue::{Keep, Redelivery};
 
+mod changes;
 mod check;
 mod destinations;
 mod document;
@@ -28,10 +29,12 @@ mod top;
 mod units;
 mod yaml;
 
+pub use changes::Changes;
 pub use draw::draw;
 pub use environment::{Environment, environment};
-pub use load::{Loaded, Sets, load};
+pub use load::{Loaded, Origin, Sets, load, load_admin};
 pub use problem::{Problem, Severity};
+pub(crate) use units::time as time_in_words;
 
 /// The shipped relay.yaml, which runs as it is.
 pub const SHIPPED: &str = include_str!("../../relay.yaml");
@@ -120,7 +123,7 @@ pub struct Source {
 }
 
 /// One entry under `routes`. An empty filter lets everything through.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     pub name: Option<Arc<str>>,
     pub from: Vec<String>,

@@ -58,6 +58,11 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
     })
 }
 
+/// What the tree says of the own API alone.
+pub(super) fn check_admin(check: &Check<'_>, root: &Node) -> Option<Admin> {
+    admin(check, check.keys(root)?.required("admin")?)
+}
+
 fn refuse_later(keys: &mut Keys<'_>) {
     for (key, node) in keys.entries().filter(|(key, _)| LATER.contains(key)) {
         let message = format!("`{key}` is not supported yet by this version");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::destination::Window;
 
 /// `250ms`, `10s`, `5m`, `12h` or `3d`; at most a hundred years.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let (count, unit) = number_and_unit(text)?;
     let millis = match unit {
         "ms" => 1,
@@ -19,8 +19,12 @@ pub(super) fn time(text: &str) -> Option<Duration> {
     (millis <= 36_500 * 86_400_000).then(|| Duration::from_millis(millis))
 }
 
-/// In bytes: `512B`, `32KiB`, `10MiB`, `2GiB`, or with the decimal `KB`, `MB`, `GB`.
+/// In bytes: `512B`, `32KiB`, `10MiB`, `2GiB`, or with the decimal `KB`, `MB`, `GB`; nothing is
+/// `0` in any unit.
 pub(super) fn size(text: &str) -> Option<u64> {
+    if text == "0" {
+        return Some(0);
+    }
     let (count, unit) = number_and_unit(text)?;
     let bytes = match unit {
         "B" => 1,
@@ -85,6 +89,7 @@ mod tests {
     fn sizes_know_binary_and_decimal_units() {
         assert_eq!(size("32KiB"), Some(32_768));
         assert_eq!(size("10 MB"), Some(10_000_000));
+        assert_eq!(size("0"), Some(0));
         for wrong in ["", "32", "32kib", "KiB", "1.5MiB", "99999999999999GiB"] {
             assert_eq!(size(wrong), None, "{wrong}");
         }

@@ -1,7 +1,6 @@
 //! The checks of `POST /hooks/{source}`, in their order, up to the answer.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
@@ -15,12 +14,12 @@ use super::budget::{self, Budget, Patience};
 use super::decode;
 use super::form;
 use super::payload::{self, NotAnEvent};
-use super::verify::{Gate, Unverified};
+use super::verify::Unverified;
 use crate::clock::Clock;
-use crate::config::{Limits, Source};
+use crate::config::Limits;
 use crate::destination::ContentType;
-use crate::plan::Router;
 use crate::queue::{Planned, Queue};
+use crate::settings::{InForce, Settings};
 
 /// The event that only asks whether somebody is there.
 const PING: &str = "ping";
@@ -32,26 +31,13 @@ pub struct Ingest {
     clock: Clock,
     queue: Queue,
     budget: Budget,
-    current: RwLock<Arc<Current>>,
-}
-
-/// What a change of relay.yaml replaces as a whole; a request keeps what it began with.
-#[derive(Debug)]
-struct Current {
-    gates: BTreeMap<Arc<str>, Gate>,
-    router: Arc<Router>,
+    settings: InForce,
 }
 
 impl Ingest {
-    /// `router` decides where the events of `sources` go. Bodies under way take at most
-    /// `limits.bytes` of memory together, or twice `limits.body` if that is more.
-    pub fn new(
-        limits: Limits,
-        sources: &BTreeMap<Arc<str>, Source>,
-        router: Arc<Router>,
-        queue: Queue,
-        clock: Clock,
-    ) -> Ingest {
+    /// Bodies under way take at most `limits.bytes` of memory together, or twice `limits.body` if
+    /// that is more.
+    pub fn new(limits: Limits, settings: InForce, queue: Queue, clock: Clock) -> Ingest {
         // A form needs the body and, decoded, at most as much again.
         let largest = limits.body.saturating_mul(2);
         Ingest {
@@ -59,25 +45,8 @@ impl Ingest {
             clock,
             queue,
             budget: Budget::new(limits.bytes, largest),
-            current: RwLock::new(Arc::new(Current {
-                gates: gates(sources),
-                router,
-            })),
+            settings,
         }
-    }
-
-    /// Goes by these sources and routes from the next request on. Secrets that are gone are
-    /// remembered, to tell who still uses one what is wrong.
-    pub fn replace(&self, sources: &BTreeMap<Arc<str>, Source>, router: Arc<Router>) {
-        let before = self.current();
-        let mut gates = gates(sources);
-        for (name, old) in &before.gates {
-            if let Some(gate) = gates.get_mut(name) {
-                gate.succeed(old);
-            }
-        }
-        let next = Arc::new(Current { gates, router });
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -90,9 +59,8 @@ impl Ingest {
 
     /// The answer to one request.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let current = self.current();
         let (head, mut body) = request.into_parts();
-        let refusal = match self.take(&current, &head, &mut body).await {
+        let refusal = match self.take(&head, &mut body).await {
             Ok(answer) => return answer,
             Err(refusal) => refusal,
         };
@@ -109,18 +77,13 @@ impl Ingest {
         answer::refused(&refusal)
     }
 
-    fn current(&self) -> Arc<Current> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone()
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
     }
 
-    async fn take(
-        &self,
-        current: &Current,
-        head: &Parts,
-        body: &mut Incoming,
-    ) -> Result<Answer, Refusal> {
-        let gate = gate(&current.gates, head.uri.path()).ok_or(Refusal::NoSource)?;
+    async fn take(&self, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
+        let path = head.uri.path();
+        self.settings().gates.at(path).ok_or(Refusal::NoSource)?;
         if head.method != Method::POST {
             return Err(Refusal::NotPost);
         }
@@ -134,6 +97,9 @@ impl Ingest {
             patience: Patience::new(self.clock.clone()),
         };
         let unverified = self.read(content_type, head, body, &mut means).await?;
+        // One set of settings decides the rest, also when it is replaced meanwhile.
+        let settings = self.settings();
+        let gate = settings.gates.at(path).ok_or(Refusal::NoSource)?;
         let verified = gate.verify(&unverified);
         let verified =
             verified.map_err(|mismatch| wrong_kind(&unverified).unwrap_or(mismatch.into()))?;
@@ -144,7 +110,7 @@ impl Ingest {
             return Ok(answer::pong());
         }
         event.body = budget::paid(event.body, means.room);
-        let deliveries = current.router.route(&event, &facts);
+        let deliveries = settings.router.route(&event, &facts);
         let planned = Planned {
             event,
             facts,
@@ -197,16 +163,6 @@ impl Ingest {
         }
         Ok(())
     }
-}
-
-fn gates(sources: &BTreeMap<Arc<str>, Source>) -> BTreeMap<Arc<str>, Gate> {
-    let gate = |(name, source): (&Arc<str>, _)| (name.clone(), Gate::new(name.clone(), source));
-    sources.iter().map(gate).collect()
-}
-
-/// The gate of a path, which must be exact: a redirect or a guess would lose the delivery.
-fn gate<'g>(gates: &'g BTreeMap<Arc<str>, Gate>, path: &str) -> Option<&'g Gate> {
-    gates.get(path.strip_prefix("/hooks/")?)
 }
 
 fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod body_secret;
 mod budget;
+mod gates;
 mod hooks;
 mod members;
 
@@ -19,4 +20,5 @@ pub mod receive;
 pub mod verify;
 
 pub use decode::facts;
+pub use gates::Gates;
 pub use hooks::Ingest;

@@ -97,8 +97,13 @@ impl Gate {
 
     /// From now on a signature made with a secret that only `before` had is called an old one.
     pub fn succeed(&mut self, before: &Gate) {
-        let old = before.keys.iter().chain(&before.old_keys);
-        self.old_keys = old.take(MOST_OLD_KEYS).cloned().collect();
+        self.old_keys.clear();
+        for old in before.keys.iter().chain(&before.old_keys) {
+            let mut known = self.keys.iter().chain(&self.old_keys);
+            if self.old_keys.len() < MOST_OLD_KEYS && known.all(|key| key.own != old.own) {
+                self.old_keys.push(old.clone());
+            }
+        }
     }
 
     /// The source's name.

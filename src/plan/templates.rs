@@ -22,6 +22,8 @@ pub(super) const DEFAULT: &str = "default";
 pub struct Templates {
     /// By name of the set.
     sets: BTreeMap<String, Shelves>,
+    /// The user's files, `<set>/<kind>/<name>.hbs`, each with a hash of its text.
+    files: BTreeMap<String, u64>,
     /// The built-in `default` set, whatever the user has changed in it.
     pristine: Shelves,
     /// Of the latest events, because an event goes to several destinations at about the same time.
@@ -79,8 +81,13 @@ impl Templates {
             let layer = of(&built_in, DEFAULT, format);
             (format, Shelf::new(format, &[layer]).0)
         });
+        let file = |source: &Source| {
+            let text = xxhash_rust::xxh3::xxh3_64(source.text.as_bytes());
+            (format!("{}.hbs", source.label()), text)
+        };
         let templates = Templates {
             sets,
+            files: own.iter().map(file).collect(),
             pristine: pristine.into(),
             views: Mutex::default(),
         };
@@ -90,6 +97,14 @@ impl Templates {
     /// The names of all sets there are.
     pub fn sets(&self) -> Vec<String> {
         self.sets.keys().cloned().collect()
+    }
+
+    /// The user's files that are not the same in `before`, or in one of both alone.
+    pub fn changed_since(&self, before: &Templates) -> Vec<String> {
+        let names = self.files.keys().chain(before.files.keys());
+        let changed = names.filter(|name| self.files.get(*name) != before.files.get(*name));
+        let changed: BTreeSet<&String> = changed.collect();
+        changed.into_iter().cloned().collect()
     }
 
     /// Renders `event` for `destination`, from step `from` of the ladder down to the first that

@@ -27,16 +27,14 @@ impl Engine {
         planned: Planned,
         repeats: Repeats,
     ) -> Result<Appended, QueueError> {
-        self.wait_for_room().await?;
+        let until = self.clock.elapsed() + WAIT_FOR_ROOM;
+        self.wait_for_room(until).await?;
         let hashes = Hashes::of(&planned.event);
         let (reply, answer) = oneshot::channel();
         {
             let mut shared = self.shared();
             if shared.closing {
                 return Err(QueueError::Closed);
-            }
-            if shared.faulty {
-                return Err(QueueError::Unavailable);
             }
             let plan = shared.plan(planned.deliveries)?;
             let entry = Entry {
@@ -48,6 +46,7 @@ impl Engine {
                 entry,
                 hashes,
                 repeats,
+                until,
                 reply,
             });
         }
@@ -55,18 +54,22 @@ impl Engine {
         answer.await.unwrap_or(Err(QueueError::Closed))
     }
 
-    async fn wait_for_room(&self) -> Result<(), QueueError> {
-        if self.disk.has_room() {
-            return Ok(());
-        }
-        let until = self.clock.elapsed() + WAIT_FOR_ROOM;
-        while self.clock.elapsed() < until {
-            self.clock.sleep(LOOK_EVERY).await;
-            if self.disk.has_room() {
-                return Ok(());
+    async fn wait_for_room(&self, until: Duration) -> Result<(), QueueError> {
+        while let Some(why) = self.no_room() {
+            if self.clock.elapsed() >= until {
+                return Err(why);
             }
+            self.clock.sleep(LOOK_EVERY).await;
         }
-        Err(QueueError::DiskLow)
+        Ok(())
+    }
+
+    /// Why nothing new can be stored now.
+    fn no_room(&self) -> Option<QueueError> {
+        if self.shared().faulty {
+            return Some(QueueError::Unavailable);
+        }
+        (!self.disk.has_room()).then_some(QueueError::DiskLow)
     }
 
     /// Events that go nowhere have their history all the same.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::queue::key::LaneId;
+use crate::queue::key::{self, Key, LaneId};
 use crate::queue::large::{Large, Unpacking};
 
 /// No value in the tree is larger, in bytes.
@@ -180,6 +180,34 @@ pub(super) fn count(packed: usize) -> u32 {
 pub(super) fn count_from(chunk: &[u8]) -> Result<u32, Damaged> {
     let (header, _) = Header::read(chunk)?;
     Ok(count(header.packed as usize))
+}
+
+/// Where the next chunk may begin in bytes of any kind.
+pub(super) fn find(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == MAGIC[0])?;
+        if bytes[at..].starts_with(&MAGIC) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The key of the whole chunk that these bytes begin with, and its length.
+pub(super) fn label(bytes: &[u8]) -> Option<(Key, usize)> {
+    let length = HEADER + usize::from(u16::from_le_bytes([*bytes.get(6)?, *bytes.get(7)?]));
+    let (header, _) = Header::read(bytes.get(..length)?).ok()?;
+    let Of {
+        kind,
+        sequence,
+        lane,
+    } = header.of;
+    let key = match kind {
+        Kind::Page => key::page_chunk(sequence, header.n),
+        Kind::Copy | Kind::Sent => key::body_chunk(sequence, lane, header.n),
+    };
+    Some((key, length))
 }
 
 /// `magic 4 | version 1 | kind 1 | length 2 | sequence 8 | lane 4 | n 4 | packed 4 | raw 4 | crc 4`,

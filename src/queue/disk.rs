@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::queue::Options;
 
-/// Bytes. The database needs 0.25 to 2 MiB to open again.
+/// The database needs 0.25 to 2 MiB to open.
+const TO_OPEN: u64 = 2 << 20;
+/// Bytes that are given up when the disk is full.
 const RESERVE: u64 = 8 << 20;
 /// The file system is asked at most so often.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -46,11 +48,15 @@ impl Disk {
         answer
     }
 
-    /// Allocates the reserve, if it is not there and there is room.
+    /// Allocates the reserve when it is not there and there is room for it and for others: on a
+    /// disk that is all but full it would only be given up again.
     pub(super) fn put_reserve_back(&self) -> io::Result<()> {
         let path = self.data.join("reserve");
         if fs::metadata(&path).is_ok_and(|reserve| reserve.len() >= RESERVE) {
             return Ok(());
+        }
+        if self.free().is_some_and(|free| free < 2 * RESERVE) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let made = File::create(&path).and_then(|file| {
             let none = rustix::fs::FallocateFlags::empty();
@@ -64,6 +70,13 @@ impl Disk {
             self.give_reserve_up();
         }
         made
+    }
+
+    /// Before the database is opened: on a full disk it needs the reserve.
+    pub(super) fn make_room_to_open(&self) {
+        if self.free().is_some_and(|free| free < TO_OPEN) {
+            self.give_reserve_up();
+        }
     }
 
     pub(super) fn give_reserve_up(&self) {

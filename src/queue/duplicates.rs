@@ -66,6 +66,20 @@ impl Duplicates {
         }
     }
 
+    /// Passes over events that damage has taken. Nothing is known of them, so nothing repeats
+    /// them; what came before them stays known.
+    pub(super) fn skip_to(&mut self, sequence: u64) {
+        let from = self.first + self.known.len() as u64;
+        if sequence.saturating_sub(from) < self.at_most as u64 && !self.known.is_empty() {
+            for missing in from..sequence {
+                let hash =
+                    |seed| xxhash_rust::xxh3::xxh3_64_with_seed(&missing.to_be_bytes(), seed);
+                let (id, body) = (hash(1), hash(2));
+                self.push(missing, Hashes { id, body });
+            }
+        }
+    }
+
     pub(super) fn forget_before(&mut self, sequence: u64) {
         while self.first < sequence {
             let Some(hashes) = self.known.front().copied() else {

@@ -19,7 +19,7 @@ use crate::queue::page::{Entry, Planned};
 use crate::queue::pending::{Pending, WINDOW};
 use crate::queue::record::Record;
 use crate::queue::store::Store;
-use crate::queue::{Appended, Options, PlannedDelivery, QueueError, Repeats};
+use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError, Repeats};
 
 /// An operation that waits for the disk gives up after this; what it did stays, and is written
 /// when the disk works again.
@@ -42,17 +42,29 @@ pub(super) struct Engine {
     pub(super) written: watch::Sender<u64>,
     pub(super) woken: Notify,
     pub(super) closed: watch::Sender<bool>,
+    /// People operate on lanes one after the other.
+    pub(super) operating: tokio::sync::Mutex<()>,
 }
 
 /// What the lock guards.
 pub(super) struct Shared {
-    /// By id; the first stands for “no lane” and counts events without a route.
+    /// By id; the first stands for “no lane” and counts events without a route. A lane without a
+    /// name is vacant: its id is used again.
     pub(super) lanes: Vec<Lane>,
     pub(super) by_name: HashMap<Arc<str>, LaneId>,
+    /// What lanes were called before the last change; plans under way may still say so.
+    pub(super) former_names: HashMap<Arc<str>, LaneId>,
+    /// Orphaned lanes that no plan to come can name; they go when nothing is left of them.
+    pub(super) parting: Vec<LaneId>,
+    pub(super) vacant: Vec<LaneId>,
+    pub(super) history: Keep,
+    pub(super) dead: Keep,
     pub(super) pending: Pending,
     pub(super) appends: VecDeque<Request>,
     pub(super) woken: Vec<LaneId>,
     pub(super) log: Log,
+    /// What damage has taken of it.
+    pub(super) missing: Vec<Missing>,
     /// The last plan, as asked for and with its lanes.
     pub(super) last_plan: Option<(Vec<PlannedDelivery>, Arc<[Planned]>)>,
     pub(super) next_attempt: u64,
@@ -85,13 +97,21 @@ pub(super) struct Request {
     pub(super) entry: Entry,
     pub(super) hashes: Hashes,
     pub(super) repeats: Repeats,
+    /// It waits so long for the disk, on [`Clock::elapsed`].
+    pub(super) until: Duration,
     pub(super) reply: oneshot::Sender<Result<Appended, QueueError>>,
 }
 
 impl Engine {
-    pub(super) fn new(options: Options, clock: Clock, store: Store, shared: Shared) -> Engine {
+    pub(super) fn new(
+        options: Options,
+        clock: Clock,
+        disk: Disk,
+        store: Store,
+        shared: Shared,
+    ) -> Engine {
         Engine {
-            disk: Disk::new(&options, clock.clone()),
+            disk,
             options,
             clock,
             store,
@@ -102,6 +122,7 @@ impl Engine {
             written: watch::Sender::new(0),
             woken: Notify::new(),
             closed: watch::Sender::new(false),
+            operating: tokio::sync::Mutex::default(),
         }
     }
 
@@ -183,12 +204,13 @@ impl Engine {
 
 impl Shared {
     pub(super) fn lane_id(&self, destination: &str) -> Result<LaneId, QueueError> {
-        let id = self.by_name.get(destination).copied();
+        let id = self.by_name.get(destination);
+        let id = id.or_else(|| self.former_names.get(destination)).copied();
         id.ok_or_else(|| QueueError::NoSuchLane(destination.into()))
     }
 
     pub(super) fn lane(&mut self, id: LaneId) -> &mut Lane {
-        // Ids are handed out by this table and never taken back.
+        // Ids are handed out by this table, which never shrinks.
         &mut self.lanes[id as usize]
     }
 
@@ -219,10 +241,12 @@ impl Shared {
             lane.catch_up(range.start);
         }
         for (sequence, lane) in head.lanes() {
-            if let Some(lane) = self.lanes.get_mut(lane as usize)
-                && sequence >= lane.read
-                && !lane.ahead.contains(&sequence)
-            {
+            let Some(lane) = self.lanes.get_mut(lane as usize) else {
+                continue;
+            };
+            lane.named_until = lane.named_until.max(sequence + 1);
+            let is_new = sequence >= lane.read && !lane.ahead.contains(&sequence);
+            if is_new && lane.aside_of(sequence).is_none() {
                 lane.unread += 1;
             }
         }

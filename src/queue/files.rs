@@ -23,7 +23,7 @@ pub(super) fn make_private(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The parent of a bare name is the empty path, which means the current folder.
-fn or_here(path: &Path) -> PathBuf {
+pub(super) fn or_here(path: &Path) -> PathBuf {
     match path.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => path.to_owned(),

@@ -118,6 +118,11 @@ impl Head {
             })
     }
 
+    /// Whether any event of the page goes to a lane like this.
+    pub(super) fn any_lane(&self, is_one: impl Fn(LaneId) -> bool) -> bool {
+        self.sets.iter().any(|set| members(set).any(&is_one))
+    }
+
     /// What stays when the page goes.
     pub(super) fn stub(&self) -> Head {
         Head {

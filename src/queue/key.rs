@@ -10,6 +10,7 @@
 //! | `c`, event, lane, n | a chunk of a body as sent; lane 0: of an event's copy outside the log |
 //! | `w`, lane, event | a redelivery waits here, untried |
 //! | `k`, lane, event | a delivery is parked here |
+//! | `g`, first | events from here on are missing |
 
 use std::ops::Range;
 
@@ -51,6 +52,10 @@ pub(super) fn parked(lane: LaneId, event: u64) -> Key {
     [b"k".as_slice(), &lane.to_be_bytes(), &event.to_be_bytes()].concat()
 }
 
+pub(super) fn missing(first: u64) -> Key {
+    [b"g".as_slice(), &first.to_be_bytes()].concat()
+}
+
 /// All keys that begin with `prefix`, which does not end in 0xff.
 pub(super) fn all(prefix: &[u8]) -> Range<Key> {
     let mut end = prefix.to_vec();
@@ -84,6 +89,24 @@ pub(super) fn of_record(key: &[u8]) -> Option<(u64, LaneId)> {
         u64::from_be_bytes(event.try_into().ok()?),
         u32::from_be_bytes(lane.try_into().ok()?),
     ))
+}
+
+/// Event, lane and number of a key made by [`body_chunk`].
+pub(super) fn of_body_chunk(key: &[u8]) -> Option<(u64, LaneId, u32)> {
+    let rest: &[u8; 16] = key.strip_prefix(b"c")?.try_into().ok()?;
+    let (event, rest) = rest.split_at(8);
+    let (lane, n) = rest.split_at(4);
+    Some((
+        u64::from_be_bytes(event.try_into().ok()?),
+        u32::from_be_bytes(lane.try_into().ok()?),
+        u32::from_be_bytes(n.try_into().ok()?),
+    ))
+}
+
+/// The first sequence of a key made by [`missing`].
+pub(super) fn first_of_missing(key: &[u8]) -> Option<u64> {
+    let rest = key.strip_prefix(b"g")?;
+    Some(u64::from_be_bytes(rest.try_into().ok()?))
 }
 
 /// The event of a key made by [`redelivery`] or [`parked`].

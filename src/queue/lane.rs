@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::queue::Held;
+use crate::queue::aside::Aside;
 use crate::queue::key::LaneId;
 use crate::queue::page::Page;
 use crate::queue::record::{Failing, ParkedNote};
@@ -31,7 +32,7 @@ impl Now {
 }
 
 /// How a lane runs; from relay.yaml.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) width: usize,
     pub(super) loose: bool,
@@ -43,8 +44,10 @@ pub(super) struct Run {
 pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) destination: Arc<str>,
-    /// `None`: orphaned.
+    /// `None`: it has no destination, and does nothing.
     pub(super) run: Option<Run>,
+    /// Since when it has none.
+    pub(super) orphaned: Option<Timestamp>,
     pub(super) settings: u64,
     /// Every sequence before it was looked at.
     pub(super) read: u64,
@@ -61,12 +64,17 @@ pub(super) struct Lane {
     pub(super) failing: Option<Failing>,
     pub(super) idle: u64,
     pub(super) held: Option<Hold>,
-    pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
+    /// Ranges of the log beside the straight path.
+    pub(super) asides: Vec<Aside>,
+    /// Somebody is working out what to do with it: nothing goes out meanwhile.
+    pub(super) paused: bool,
     pub(super) last_error: Option<String>,
     pub(super) dead: u64,
     pub(super) history: u64,
-    /// The cursor as last written.
-    pub(super) written_cursor: u64,
+    /// No page of the log names it from this sequence on.
+    pub(super) named_until: u64,
+    /// The [`floor`](Lane::floor) as last written.
+    pub(super) written_floor: u64,
     /// So many entries [`ahead`](Lane::ahead) had when it was written.
     pub(super) stored_ahead: u64,
     /// It is named in the list of those that were woken.
@@ -125,6 +133,7 @@ impl Lane {
             id,
             destination,
             run: None,
+            orphaned: None,
             settings: 0,
             read: at,
             unread: 0,
@@ -136,21 +145,28 @@ impl Lane {
             failing: None,
             idle: 0,
             held: None,
-            kept_back: Vec::new(),
+            asides: Vec::new(),
+            paused: false,
             last_error: None,
             dead: 0,
             history: 0,
-            written_cursor: 0,
+            named_until: 0,
+            written_floor: 0,
             stored_ahead: 0,
             is_woken: false,
         }
     }
 
-    /// The oldest unsettled sequence of the log.
+    /// Its id waits for another destination.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.destination.is_empty()
+    }
+
+    /// The oldest unsettled sequence of the straight path.
     pub(super) fn cursor(&self) -> u64 {
-        self.out
-            .first_key_value()
-            .map_or(self.read, |(first, _)| *first)
+        let mut out = self.out.keys();
+        let first = out.find(|event| self.aside_of(**event).is_none());
+        first.map_or(self.read, |first| self.read.min(*first))
     }
 
     /// With nothing left in the log, the lane stands at its end.
@@ -166,46 +182,62 @@ impl Lane {
 
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
-        self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
+        let log = self.unread + self.waiting_aside() + self.out.len() as u64;
+        log + self.parked.len() as u64 + self.redeliveries
     }
 
     /// Moves on within `page` to the next delivery of this lane, and says which it is.
     pub(super) fn advance(&mut self, page: &Page) -> Option<u64> {
-        while page.range().contains(&self.read) {
-            let entry = page.get(self.read);
-            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
-            if is_ours && !self.ahead.contains(&self.read) {
-                return Some(self.read);
+        loop {
+            let at = self.position();
+            if !page.range().contains(&at) {
+                return None;
             }
-            self.read += 1;
+            let entry = page.get(at);
+            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
+            if is_ours && !self.is_passed(at) {
+                return Some(at);
+            }
+            self.move_to(at + 1);
         }
-        None
     }
 
-    /// The delivery at `read` goes out.
+    /// Whether reading passes over this sequence.
+    fn is_passed(&self, at: u64) -> bool {
+        self.ahead.contains(&at) || self.out.contains_key(&at)
+    }
+
+    /// The delivery at the position goes out.
     pub(super) fn take_out(&mut self, leased: Leased) {
         let out = Out {
             leased: Some(leased),
             ..Out::default()
         };
-        self.out.insert(self.read, out);
-        self.unread = self.unread.saturating_sub(1);
-        self.read += 1;
+        let at = self.position();
+        self.out.insert(at, out);
+        self.take_at_position();
     }
 
     /// A delivery of the log has a record now.
     pub(super) fn left_log(&mut self, sequence: u64) {
-        if self.out.remove(&sequence).is_none() {
-            self.unread = self.unread.saturating_sub(1);
+        let was_out = self.out.remove(&sequence).is_some();
+        match self.aside_of_mut(sequence) {
+            _ if was_out => {}
+            Some(aside) => aside.count = aside.count.saturating_sub(1),
+            None => self.unread = self.unread.saturating_sub(1),
         }
         if sequence >= self.cursor() {
             self.ahead.insert(sequence);
         }
+        self.drop_empty_asides();
     }
 
     /// Whether a delivery that was planned for this lane waits in the log.
     pub(super) fn waits_in_log(&self, sequence: u64) -> bool {
-        let is_unread = sequence >= self.read && !self.ahead.contains(&sequence);
+        let is_unread = match self.aside_of(sequence) {
+            Some(aside) => aside.fate.waits() && sequence >= aside.at,
+            None => sequence >= self.read && !self.ahead.contains(&sequence),
+        };
         is_unread || self.out.contains_key(&sequence)
     }
 
@@ -218,10 +250,19 @@ impl Lane {
         out + parked.count() + self.redelivering.len()
     }
 
-    /// Idle time up to now, in milliseconds: a hold that lasts counts.
+    /// Idle time up to now, in milliseconds: a hold that lasts counts, and time without a
+    /// destination.
     pub(super) fn idle_until(&self, now: Timestamp) -> u64 {
-        let held = self.held.as_ref().map(|hold| now.since(hold.held.since));
-        self.idle + held.map_or(0, |held| held.as_millis() as u64)
+        let held = self.held.as_ref().map(|hold| hold.held.since);
+        let since = held.into_iter().chain(self.orphaned).min();
+        self.idle + since.map_or(0, |since| now.since(since).as_millis() as u64)
+    }
+
+    /// A reason to stand still, which began at `since`, is gone; another may last.
+    pub(super) fn stood_still(&mut self, since: Timestamp, now: Timestamp) {
+        let held = self.held.as_ref().map(|hold| hold.held.since);
+        let other = held.into_iter().chain(self.orphaned).min();
+        self.idle += other.unwrap_or(now).since(since).as_millis() as u64;
     }
 
     /// A failure that begins now.
@@ -243,8 +284,9 @@ impl Lane {
 
     /// Ends a hold; what waited for its time is due at once.
     pub(super) fn end_hold(&mut self, now: Now) {
-        self.idle = self.idle_until(now.wall);
-        self.held = None;
+        if let Some(hold) = self.held.take() {
+            self.stood_still(hold.held.since, now.wall);
+        }
         for out in self.out.values_mut() {
             out.not_before = Duration::ZERO;
         }

@@ -1,29 +1,36 @@
-//! Bringing the queue's state back from disk, and what relay.yaml now says of the lanes.
+//! Bringing the queue's state back from disk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tracing::{error, info};
 
 use crate::clock::Timestamp;
-use crate::queue::LaneSpec;
 use crate::queue::chunk::Damaged;
+use crate::queue::configure::LONGEST_WAIT;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Shared};
+use crate::queue::gaps::Gaps;
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
-use crate::queue::lane::{Lane, Now, Parked, Run};
+use crate::queue::lane::{Lane, Parked};
 use crate::queue::lane_value::LaneValue;
 use crate::queue::record::ParkedNote;
 use crate::queue::store::Fault;
 
 const STEP: usize = 1024;
-/// A stored wait is never longer than this or the policy's longest, whatever the wall clock did.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Which lanes were found, by id. An event goes to no lane that was not written before it.
+#[derive(Debug, Default)]
+pub(super) struct StoredLanes(Vec<bool>);
+
+impl StoredLanes {
+    fn contains(&self, lane: LaneId) -> bool {
+        self.0.get(lane as usize).is_some_and(|stored| *stored)
+    }
+}
 
 impl Engine {
-    /// All heads from this sequence on; those that are damaged are reported and left out.
+    /// All heads from this sequence on.
     pub(super) fn heads_from(&self, from: u64) -> Result<Vec<Head>, Fault> {
         let mut all = Vec::new();
         self.each_head(from, |head| all.push(head))?;
@@ -31,6 +38,20 @@ impl Engine {
     }
 
     fn each_head(&self, from: u64, mut each: impl FnMut(Head)) -> Result<(), Fault> {
+        self.heads_while(from, |head| {
+            each(head);
+            true
+        })
+    }
+
+    /// The same one by one, beginning with the page that this sequence lies in, until `each` has
+    /// seen enough.
+    pub(super) fn heads_while(
+        &self,
+        from: u64,
+        mut each: impl FnMut(Head) -> bool,
+    ) -> Result<(), Fault> {
+        let from = self.head_of(from)?.map_or(from, |head| head.first);
         let mut range = key::head(from)..key::all(b"h").end;
         loop {
             let heads = self.store.scan(range.clone(), STEP)?;
@@ -40,20 +61,20 @@ impl Engine {
             range.start = [last.as_ref(), &[0]].concat();
             for (key, value) in &heads {
                 let first = key::first_of_head(key).ok_or(Damaged)?;
-                match Head::decode(first, value) {
-                    Ok(head) => each(head),
-                    Err(_) => error!(event.id = first, "the head of a page is damaged"),
+                if !each(Head::decode(first, value)?) {
+                    return Ok(());
                 }
             }
         }
     }
 
     /// Reads the lanes; the relay's own downtime counts as idle.
-    pub(super) fn load_lanes(&self, alive: Option<Timestamp>) -> anyhow::Result<()> {
+    pub(super) fn load_lanes(&self, alive: Option<Timestamp>) -> anyhow::Result<StoredLanes> {
         let now = self.now();
         let downtime = alive.map(|alive| now.wall.since(alive)).unwrap_or_default();
         let mut shared = self.shared();
         let next = shared.log.next;
+        let mut stored = StoredLanes::default();
         for (key, value) in self.store.scan(key::all(b"l"), usize::MAX)? {
             let id = key.strip_prefix(b"l").and_then(|id| id.try_into().ok());
             let id = LaneId::from_be_bytes(id.context("a lane's key is damaged")?);
@@ -65,79 +86,60 @@ impl Engine {
             }
             let value = LaneValue::decode(&value).with_context(|| format!("read lane {id}"))?;
             let mut lane = Lane::from_value(id, value, now);
-            if lane.held.is_none() {
+            if lane.held.is_none() && lane.orphaned.is_none() {
                 lane.idle += downtime.as_millis() as u64;
             }
             shared.lanes.push(lane);
+            stored.0.resize(id as usize, false);
+            stored.0.push(true);
         }
         if shared.lanes.is_empty() {
             shared.lanes.push(Lane::new(0, "".into(), next));
         }
-        let names = shared.lanes.iter().skip(1);
-        shared.by_name = names
-            .map(|lane| (lane.destination.clone(), lane.id))
-            .collect();
-        Ok(())
-    }
-
-    pub(super) fn apply_specs(&self, specs: &[LaneSpec]) {
-        let now = self.now();
-        let mut shared = self.shared();
-        for spec in specs {
-            let id = shared.lane_for(spec, specs);
-            let lane = shared.lane(id);
-            let longest = spec.longest_wait.max(LONGEST_WAIT);
-            lane.run = Some(Run {
-                width: spec.width.max(1),
-                loose: spec.loose,
-                longest_wait: spec.longest_wait,
-            });
-            for out in lane.out.values_mut() {
-                out.not_before = out.not_before.min(now.elapsed + longest);
-            }
-            if lane.settings != spec.settings {
-                lane.settings_changed(spec.settings, now);
+        let Shared {
+            lanes,
+            by_name,
+            vacant,
+            ..
+        } = &mut *shared;
+        for lane in lanes.iter().skip(1) {
+            if lane.is_vacant() {
+                vacant.push(lane.id);
+            } else {
+                by_name.insert(lane.destination.clone(), lane.id);
             }
         }
-        for lane in shared
-            .lanes
-            .iter()
-            .skip(1)
-            .filter(|lane| lane.run.is_none())
-        {
-            info!(destination.name = %lane.destination,
-                "destination {} is no longer in relay.yaml; its lane is kept", lane.destination);
-        }
+        Ok(stored)
     }
 
     /// Reads the heads: what is known, and what each lane has waiting.
-    pub(super) fn load_log(&self) -> anyhow::Result<Duplicates> {
+    pub(super) fn load_log(&self, stored: &StoredLanes) -> anyhow::Result<Duplicates> {
         self.load_ahead()?;
         let mut shared = self.shared();
         let mut duplicates = Duplicates::new(self.options.dedupe.at_most);
-        let mut expected = shared.log.first;
-        let next = shared.log.next;
-        duplicates.expect(next.saturating_sub(expected));
+        let (first, next) = (shared.log.first, shared.log.next);
+        duplicates.expect(next.saturating_sub(first));
         shared.log.pages_from = next;
+        let mut gaps = Gaps::new(shared.log, self.clock.now());
+        let mut strangers = false;
         self.each_head(0, |head| {
-            if head.first != expected {
-                error!(
-                    "the log has a gap: events {expected} to {} are missing",
-                    head.first
-                );
+            if gaps.see(&head) > 0 {
+                duplicates.skip_to(head.first);
             }
-            expected = head.range().end;
             if !head.is_stub() {
                 shared.log.pages_from = shared.log.pages_from.min(head.first);
             }
             for (sequence, known) in head.range().zip(&head.events) {
                 duplicates.push(sequence, known.hashes);
             }
+            strangers |= head.any_lane(|lane| !stored.contains(lane));
             shared.take_in(&head);
         })?;
-        if expected != next && expected != shared.log.first {
-            error!("the log has a gap: events {expected} to {next} are missing");
+        if strangers {
+            return Err(Damaged).context("what waits for some destinations has lost its lane");
         }
+        self.tell_of_gaps(&mut shared, gaps.finish(next))?;
+        duplicates.skip_to(next);
         Ok(duplicates)
     }
 
@@ -154,7 +156,7 @@ impl Engine {
                 };
                 range.start = [last.as_ref(), &[0]].concat();
                 for (event, of) in records.iter().filter_map(|(key, _)| key::of_record(key)) {
-                    if of == lane.id && missing > 0 {
+                    if of == lane.id && missing > 0 && lane.aside_of(event).is_none() {
                         lane.ahead.insert(event);
                         missing -= 1;
                     }
@@ -176,7 +178,10 @@ impl Engine {
             let longest = lane
                 .run
                 .map_or(LONGEST_WAIT, |run| run.longest_wait.max(LONGEST_WAIT));
-            let wait = note.not_before.since(now.wall).min(longest);
+            let mut wait = note.not_before.since(now.wall).min(longest);
+            if note.failing.is_some_and(|it| it.settings != lane.settings) {
+                wait = Duration::ZERO;
+            }
             lane.parked
                 .insert(event, Parked::from_note(note, now.elapsed + wait));
         }
@@ -205,45 +210,10 @@ impl Engine {
 }
 
 impl Shared {
-    /// The destination's lane: its own, the one that it takes over, or a new one.
-    fn lane_for(&mut self, spec: &LaneSpec, specs: &[LaneSpec]) -> LaneId {
-        if let Some(id) = self.by_name.get(&spec.destination) {
-            return *id;
-        }
-        let free = |was: &&Arc<str>| specs.iter().all(|other| other.destination != **was);
-        if let Some(was) = spec.was.as_ref().filter(free)
-            && let Some(id) = self.by_name.remove(was)
-        {
-            self.lane(id).destination = spec.destination.clone();
-            self.by_name.insert(spec.destination.clone(), id);
-            return id;
-        }
-        let id = self.lanes.len() as LaneId;
-        let lane = Lane::new(id, spec.destination.clone(), self.log.next);
-        self.lanes.push(lane);
-        self.by_name.insert(spec.destination.clone(), id);
-        id
-    }
-
     /// Lane and event of a key made by [`key::parked`] or [`key::redelivery`].
     fn waiting_at(&mut self, key: &[u8]) -> Option<(&mut Lane, u64)> {
         let event = key::event_of_waiting(key)?;
         let id = LaneId::from_be_bytes(key.get(1..5)?.try_into().ok()?);
         Some((self.lanes.get_mut(id as usize)?, event))
-    }
-}
-
-impl Lane {
-    /// A change of the destination's settings ends an automatic hold, and what failed before
-    /// says nothing any more.
-    pub(super) fn settings_changed(&mut self, settings: u64, now: Now) {
-        self.settings = settings;
-        self.failing = None;
-        if self.held.as_ref().is_some_and(|hold| !hold.held.manual) {
-            self.end_hold(now);
-        }
-        for out in self.out.values_mut() {
-            out.not_before = Duration::ZERO;
-        }
     }
 }

@@ -5,10 +5,13 @@
 //! All but [`Queue::settle`] are durable when they return.
 
 mod append;
+mod aside;
 mod build;
+mod bulk;
 mod cache;
 mod chunk;
 mod codes;
+mod configure;
 mod disk;
 mod duplicates;
 mod engine;
@@ -16,7 +19,9 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod gaps;
 mod head;
+mod inspect;
 mod key;
 mod lane;
 mod lane_value;
@@ -25,6 +30,8 @@ mod lease;
 mod leave;
 mod listing;
 mod load;
+mod lock;
+mod missing;
 mod model;
 mod open;
 mod operate;
@@ -34,14 +41,19 @@ mod pick;
 mod read;
 mod record;
 mod recover;
+mod resume;
 mod retention;
+mod salvage;
 mod settle;
+mod settle_aside;
 mod status;
 mod store;
+mod summary;
 mod token;
 mod trail;
 mod view;
 mod walk;
+mod witness;
 mod writer;
 
 use std::sync::Arc;
@@ -51,10 +63,14 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options,
-    Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats, Settlement, Stats,
+    Again, Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec,
+    LaneStatus, Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range,
+    Redelivered, Redelivery, Repeats, Rest, Resume, Settlement, Stats,
 };
+
+pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
 
 /// The engine behind the interface. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,6 +98,30 @@ impl Queue {
         let engine = open::open(options, lanes, clock)?;
         let handle = Arc::new(Handle(engine));
         Ok(Queue { handle })
+    }
+
+    /// Goes by new settings, without a pause. Lanes that are missing, and new names of lanes that
+    /// were taken over, are durable before `adopt` is called, which is to make the rest of the
+    /// program go by the new settings; the lanes do from then on. A lane's former name stays good
+    /// until [`forget_former_names`](Queue::forget_former_names).
+    ///
+    /// While the disk does not take writes it waits, because a change cannot be half made.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn configure(
+        &self,
+        changes: Changes<'_>,
+        adopt: impl FnOnce(),
+    ) -> Result<Configured, QueueError> {
+        self.engine().configure(changes, adopt).await
+    }
+
+    /// To be called when nobody plans by settings from before the last
+    /// [`configure`](Queue::configure): lanes without a destination may go when nothing is left
+    /// of them.
+    pub fn forget_former_names(&self) {
+        self.engine().forget_former_names();
     }
 
     /// Stores an event with its plan, or finds the one it repeats. Waits up to 8 s for room on
@@ -125,9 +165,16 @@ impl Queue {
         self.engine().hold(destination, words).await
     }
 
-    /// Ends any hold.
+    /// Ends any hold, and lets everything go on.
     pub async fn resume(&self, destination: &str) -> Result<(), QueueError> {
-        self.engine().resume(destination).await
+        self.resume_with(destination, Resume::default()).await?;
+        Ok(())
+    }
+
+    /// Ends any hold, for all or a part of what waits; says how many deliveries stay behind. They
+    /// are one decision, whatever their number; their records follow by and by.
+    pub async fn resume_with(&self, destination: &str, how: Resume) -> Result<u64, QueueError> {
+        self.engine().resume(destination, how).await
     }
 
     /// How many `discard` would cancel.
@@ -155,6 +202,17 @@ impl Queue {
         self.engine().redeliver(event, destinations).await
     }
 
+    /// Starts a new round for all settled deliveries that the filter takes, oldest event first, or
+    /// counts them. Durable step by step: what it had started when it broke off waits, and a
+    /// further call goes on with the rest.
+    pub async fn redeliver_all(
+        &self,
+        filter: Filter,
+        how: Again,
+    ) -> Result<Redelivered, QueueError> {
+        self.engine().redeliver_all(filter, how).await
+    }
+
     /// Looks through deliveries, newest first, for at most 25 ms and `limit` of them.
     pub async fn find(
         &self,
@@ -180,9 +238,15 @@ impl Queue {
         self.engine().event(id).await
     }
 
-    /// All lanes, by name.
+    /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
+    }
+
+    /// What damage has taken of the log, oldest first; it is told until `dedupe` would have
+    /// forgotten it.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.engine().shared().missing.clone()
     }
 
     pub fn stats(&self) -> Stats {

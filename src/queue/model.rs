@@ -114,6 +114,31 @@ pub struct LaneSpec {
     pub longest_wait: Duration,
 }
 
+/// What a change of relay.yaml means for the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    /// All destinations there are from now on.
+    pub lanes: &'a [LaneSpec],
+    pub history: Keep,
+    pub dead: Keep,
+}
+
+/// What `configure` did to lanes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// Lanes that have lost their destination.
+    pub orphaned: Vec<Orphan>,
+    /// The former and the new name of each lane that was taken over.
+    pub taken_over: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A lane that has lost its destination, and how many deliveries wait in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    pub destination: Arc<str>,
+    pub waiting: u64,
+}
+
 /// A delivery handed out by `next`, to be given back through `settle` exactly once. Dropping it
 /// unsettled gives it back untried.
 #[derive(Debug)]
@@ -135,6 +160,15 @@ pub struct Lease {
     /// This one was taken past the head, to see whether the head is poison.
     pub past_head: bool,
     pub(super) token: LeaseToken,
+}
+
+impl Lease {
+    /// Says that it is attempted with these settings of its destination. When they have changed
+    /// by the time it is settled, a failure does not tell of the new ones: the delivery is tried
+    /// again at once.
+    pub fn attempted_with(&mut self, settings: u64) {
+        self.token.settings = Some(settings);
+    }
 }
 
 /// What `next` has for a lane.
@@ -172,8 +206,31 @@ pub enum Settlement {
 pub enum Range {
     /// All that waits.
     All,
+    /// What was kept back when the lane was resumed.
+    KeptBack,
     /// One delivery.
     One(EventId),
+}
+
+/// How a lane goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// Only what was received after this moment; `None`: everything.
+    pub newer_than: Option<Timestamp>,
+    /// What becomes of the rest; kept back unless said otherwise. Without `newer_than`, the rest
+    /// is what was kept back before, and goes first unless said otherwise.
+    pub rest: Option<Rest>,
+}
+
+/// What becomes of deliveries that a resumed lane leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They wait, in state `held`, until a person decides.
+    Keep,
+    /// They become dead letters.
+    Dead,
+    /// One message says what they were, and they are skipped.
+    Summary,
 }
 
 /// Why a lane is held.
@@ -197,6 +254,8 @@ pub struct LaneStatus {
     /// Deliveries that wait, with those under way.
     pub waiting: u64,
     pub dead: u64,
+    /// Of those that wait, how many were kept back on resuming, and since when.
+    pub kept_back: Option<(u64, Timestamp)>,
     /// When the oldest waiting event was received.
     pub oldest: Option<Timestamp>,
     /// When the head is tried next, if it failed.
@@ -217,6 +276,32 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Searched in the summary, without case.
     pub text: Option<String>,
+}
+
+/// How many deliveries to send again, and from where on.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// Count, and change nothing.
+    pub dry_run: bool,
+    /// At most about so many, and for at most a second; `None`: all.
+    pub limit: Option<u64>,
+    /// The [`next`](Redelivered::next) of the call before.
+    pub cursor: Option<String>,
+}
+
+/// What sending many again came to.
+#[derive(Clone, Debug, Default)]
+pub struct Redelivered {
+    /// Deliveries that the filter took.
+    pub matched: u64,
+    /// Of them, those that wait again now.
+    pub requeued: u64,
+    /// Of them, those whose event is no longer kept or whose destination is not configured.
+    pub impossible: u64,
+    /// With `dry_run`: the oldest few.
+    pub sample: Vec<Delivery>,
+    /// Where to go on, if a limit was reached.
+    pub next: Option<String>,
 }
 
 /// A page of what `find` found, newest first.
@@ -241,6 +326,8 @@ pub struct Delivery {
     pub route: Option<Arc<str>>,
     pub state: State,
     pub reason: Option<Reason>,
+    /// Why it stands as it does, in words, where its attempts do not say it.
+    pub why: Option<String>,
     pub round: u32,
     pub received: Timestamp,
     pub settled: Option<Timestamp>,

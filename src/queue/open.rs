@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::clock::{Clock, Timestamp};
 use crate::queue::chunk::{Damaged, Kind, Of};
+use crate::queue::disk::Disk;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Log, Shared};
 use crate::queue::files;
@@ -15,12 +16,11 @@ use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
 use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
-use crate::queue::store::{Batch, Fault, Store};
+use crate::queue::store::{self, Batch, Fault, Store};
 use crate::queue::writer::Writer;
 use crate::queue::{LaneSpec, Options};
 
-const FORMAT: u8 = 1;
-const STEP: usize = 1024;
+pub(super) const FORMAT: u8 = 1;
 
 /// Opens the queue and starts its writer.
 pub(super) fn open(
@@ -30,23 +30,48 @@ pub(super) fn open(
 ) -> anyhow::Result<Arc<Engine>> {
     let folder = options.data.join("queue");
     files::make_private(&options.data)?;
+    let disk = Disk::new(&options, clock.clone());
+    disk.make_room_to_open();
     let store = Store::open(&folder)?;
+    open_store(options, specs, (clock, disk), store).map_err(|error| match is_damage(&error) {
+        true => error.context(store::is_damaged(&folder)),
+        false => error,
+    })
+}
+
+fn is_damage(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        cause.is::<Damaged>()
+            || (cause.downcast_ref())
+                .is_some_and(|fault| matches!(fault, Fault::Damaged(_) | Fault::Panicked))
+    })
+}
+
+fn open_store(
+    options: Options,
+    specs: &[LaneSpec],
+    (clock, disk): (Clock, Disk),
+    store: Store,
+) -> anyhow::Result<Arc<Engine>> {
     check_format(&store)?;
-    let log = Log {
-        first: number(&store, "first")?.unwrap_or(1),
-        pages_from: 0,
-        next: number(&store, "next")?.unwrap_or(1),
-        events: 0,
-    };
+    let log = marks(&store)?;
+    check_ends(&store, log.next)?;
     let attempts = number(&store, "attempt")?.unwrap_or(1);
     let alive = number(&store, "alive")?;
     let shared = Shared {
         lanes: Vec::new(),
         by_name: HashMap::new(),
+        former_names: HashMap::new(),
+        parting: Vec::new(),
+        vacant: Vec::new(),
+        history: options.history,
+        dead: options.dead,
         pending: Pending::default(),
         appends: VecDeque::new(),
         woken: Vec::new(),
         log,
+        missing: Vec::new(),
         last_plan: None,
         next_attempt: attempts,
         attempts_reserved: attempts,
@@ -57,14 +82,14 @@ pub(super) fn open(
         closing: false,
         faulty: false,
     };
-    let engine = Arc::new(Engine::new(options, clock, store, shared));
+    let engine = Arc::new(Engine::new(options, clock, disk, store, shared));
     if let Err(error) = engine.disk.put_reserve_back() {
         tracing::warn!(%error, "no room for the reserve");
     }
     engine.repair_tail()?;
-    engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
-    engine.apply_specs(specs);
-    let duplicates = engine.load_log()?;
+    let stored = engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
+    engine.begin_with(specs);
+    let duplicates = engine.load_log(&stored)?;
     engine.load_waiting()?;
     engine.first_commit()?;
     start_writer(&engine, duplicates)?;
@@ -94,6 +119,44 @@ fn check_format(store: &Store) -> anyhow::Result<()> {
     }
 }
 
+/// Where the log begins and ends. What the marks, the heads and the witness say differs only
+/// after damage; then the log goes on behind all of them, so that no sequence is used twice.
+fn marks(store: &Store) -> anyhow::Result<Log> {
+    let last = store.scan_back(key::all(b"h"), 1)?.pop();
+    let heads_end = last.map(|(key, value)| {
+        let first = key::first_of_head(&key).ok_or(Damaged)?;
+        Head::decode(first, &value).map(|head| head.range().end)
+    });
+    let heads_end = heads_end.transpose()?;
+    let mark = number(store, "next")?;
+    let witnessed = store.witnessed().map(|testimony| testimony.next);
+    let is_empty = store.get(&key::mark("format"))?.is_none();
+    if is_empty && let Some(next) = witnessed.filter(|next| *next > 1) {
+        return Err(Damaged)
+            .with_context(|| format!("it held events up to {} and is empty now", next - 1));
+    }
+    if mark.is_none() && heads_end.is_some() {
+        return Err(Damaged).context("its mark of the next event is gone");
+    }
+    let ends = [mark, heads_end, witnessed];
+    Ok(Log {
+        first: number(store, "first")?.unwrap_or(1),
+        pages_from: 0,
+        next: ends.into_iter().flatten().max().unwrap_or(1),
+        events: 0,
+    })
+}
+
+/// New events and records are written at the ends of their ranges: those must be sound.
+fn check_ends(store: &Store, next: u64) -> Result<(), Fault> {
+    let ends = [
+        key::page_chunk(next, 0),
+        key::record(next, 0),
+        key::body_chunk(next, 0, 0),
+    ];
+    ends.iter().try_for_each(|end| store.get(end).map(drop))
+}
+
 fn number(store: &Store, name: &str) -> anyhow::Result<Option<u64>> {
     let Some(value) = store.get(&key::mark(name))? else {
         return Ok(None);
@@ -110,10 +173,24 @@ impl Engine {
     /// Removes the chunks of pages that never became whole, before their sequences are used
     /// again, and those of pages that were being removed.
     pub(super) fn repair_tail(&self) -> anyhow::Result<()> {
-        let next = number(&self.store, "next")?.unwrap_or(1);
-        self.remove_chunks(key::page_chunk(next, 0)..key::all(b"p").end)?;
-        let first = self.first_page()?.unwrap_or(next);
-        self.remove_chunks(key::page_chunk(0, 0)..key::page_chunk(first, 0))
+        let log = self.shared().log;
+        self.remove_chunks(key::page_chunk(log.next, 0)..key::all(b"p").end)?;
+        let mut from = key::all(b"p");
+        while let Some((chunk, _)) = self.store.scan(from.clone(), 1)?.pop() {
+            let first = key::first_of_chunk(&chunk).ok_or(Damaged)?;
+            let head = self.store.get(&key::head(first))?;
+            let head = head.map(|head| Head::decode(first, &head)).transpose()?;
+            match head {
+                Some(head) if !head.is_stub() => break,
+                // Without a head, and not forgotten: damage, and salvage may want it.
+                None if first >= log.first => {}
+                _ => {
+                    self.remove_chunks(key::page_chunk(first, 0)..key::page_chunk(first + 1, 0))?
+                }
+            }
+            from.start = key::page_chunk(first + 1, 0);
+        }
+        Ok(())
     }
 
     fn remove_chunks(&self, range: std::ops::Range<Key>) -> anyhow::Result<()> {
@@ -130,34 +207,13 @@ impl Engine {
         }
     }
 
-    /// Where the first page begins that is not a stub.
-    fn first_page(&self) -> Result<Option<u64>, Fault> {
-        let first = self.store.scan(key::all(b"p"), 1)?;
-        let Some((chunk, _)) = first.first() else {
-            return Ok(None);
-        };
-        let mut range = key::head(key::first_of_chunk(chunk).ok_or(Damaged)?)..key::all(b"h").end;
-        loop {
-            let heads = self.store.scan(range.clone(), STEP)?;
-            let Some((last, _)) = heads.last() else {
-                return Ok(None);
-            };
-            range.start = [last.as_ref(), &[0]].concat();
-            for (key, value) in &heads {
-                let first = key::first_of_head(key).ok_or(Damaged)?;
-                if !Head::decode(first, value).is_ok_and(|head| head.is_stub()) {
-                    return Ok(Some(first));
-                }
-            }
-        }
-    }
-
     /// Shows that the disk takes writes before anybody is told so.
     fn first_commit(&self) -> anyhow::Result<()> {
         let now = self.now();
         let mut shared = self.shared();
         let format = (key::mark("format"), Some(vec![FORMAT]));
         shared.pending.push(vec![format, self.alive_mark()]);
+        self.write_missing(&mut shared)?;
         for id in 0..shared.lanes.len() {
             let lane = shared.lanes[id].write(now);
             shared.pending.push(vec![lane]);

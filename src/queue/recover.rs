@@ -4,6 +4,7 @@ use tracing::{error, info, warn};
 
 use crate::queue::QueueError;
 use crate::queue::head::Head;
+use crate::queue::key;
 use crate::queue::store::Fault;
 use crate::queue::writer::{IDLE, Writer};
 
@@ -19,7 +20,7 @@ impl Writer {
         let mut last = String::new();
         loop {
             self.refuse_waiting();
-            match self.try_again() {
+            match self.try_again(fault) {
                 Ok(()) => break,
                 Err(error) if format!("{error:#}") == last => {}
                 Err(error) => {
@@ -29,21 +30,23 @@ impl Writer {
             }
             let shared = self.engine.shared();
             if shared.closing {
+                drop(shared);
+                self.refuse_waiting();
                 return false;
             }
             // A time-out is what we wait for.
             drop(self.engine.work.wait_timeout(shared, IDLE));
         }
         self.engine.shared().faulty = false;
-        if let Err(error) = self.engine.disk.put_reserve_back() {
-            warn!(%error, "no room to put the reserve back");
-        }
         info!("the queue's database works again");
         true
     }
 
-    fn try_again(&mut self) -> anyhow::Result<()> {
+    fn try_again(&mut self, fault: &Fault) -> anyhow::Result<()> {
         self.engine.store.reopen()?;
+        if matches!(fault, Fault::Damaged(_) | Fault::Panicked) {
+            self.give_up_what_is_damaged();
+        }
         self.engine.repair_tail()?;
         let known = self.engine.shared().log.next;
         for head in self.engine.heads_from(known)? {
@@ -52,6 +55,28 @@ impl Writer {
         let alive = self.engine.alive_mark();
         self.engine.shared().pending.push(vec![alive]);
         Ok(self.commit(None)?)
+    }
+
+    /// A part of the database that cannot be read cannot be written either. What was to be
+    /// written there is given up, so that it stops nothing else.
+    fn give_up_what_is_damaged(&self) {
+        let store = &self.engine.store;
+        let can_be_written =
+            |key: &[u8]| !matches!(store.get(key), Err(Fault::Damaged(_) | Fault::Panicked));
+        let given_up = self.engine.shared().pending.give_up(can_be_written);
+        for key in given_up {
+            match key::of_record(&key) {
+                Some((event, _)) => error!(
+                    event.id = event,
+                    "what became of a delivery of event {event} cannot be written: the queue is \
+                     damaged there; stop the relay and run `gogs-relay salvage`"
+                ),
+                None => error!(
+                    "something cannot be written: the queue is damaged; stop the relay and run \
+                     `gogs-relay salvage`"
+                ),
+            }
+        }
     }
 
     /// A commit that failed may be there all the same.
@@ -66,9 +91,16 @@ impl Writer {
         }
     }
 
+    /// Who has waited long enough hears that it was in vain; the others may still be lucky.
     fn refuse_waiting(&mut self) {
-        let waiting = std::mem::take(&mut self.engine.shared().appends);
-        for request in waiting {
+        let now = self.engine.clock.elapsed();
+        let mut shared = self.engine.shared();
+        let (wait, gone) = std::mem::take(&mut shared.appends)
+            .into_iter()
+            .partition(|request| request.until > now && !shared.closing);
+        shared.appends = wait;
+        drop(shared);
+        for request in Vec::from(gone) {
             // Nobody there to hear it is no fault.
             request.reply.send(Err(QueueError::Unavailable)).ok();
         }

@@ -34,9 +34,16 @@ impl Engine {
             record,
         };
         let now = self.now();
-        shared
-            .lane(lane)
-            .learn(&settlement, trace.as_ref(), leased, now);
+        let settlement = match shared.lane(lane).is_outdated(&lease.token, &settlement) {
+            true => Settlement::Defer {
+                wait: std::time::Duration::ZERO,
+            },
+            false => {
+                let lane = shared.lane(lane);
+                lane.learn(&settlement, trace.as_ref(), leased, now);
+                settlement
+            }
+        };
         match settlement {
             Settlement::Delivered => self.finish(&mut shared, ended, State::Delivered, None),
             Settlement::Skipped(reason) => {
@@ -59,6 +66,7 @@ impl Engine {
     pub(super) fn give_back(&self, token: &LeaseToken) {
         let mut shared = self.shared();
         if take_back(&mut shared, token).is_some() {
+            shared.lane(token.lane).goes_back_aside(token.event);
             self.wake(&mut shared, token.lane);
         }
     }
@@ -95,10 +103,11 @@ impl Engine {
         error!(event.id = event, destination.name = %shared.lane(lane).destination,
             "stored event {event} cannot be read");
         let known = self.record(&shared, event, lane);
+        let waits_beside = (known.as_ref()).is_some_and(|record| record.state == State::Waiting);
         let record = known.unwrap_or_else(|| Record::waiting(About::unknown(), None, 1));
         let place = if shared.lane(lane).parked.contains_key(&event) {
             Place::Parked
-        } else if record.round > 1 {
+        } else if waits_beside {
             Place::Redelivery
         } else {
             Place::Log
@@ -106,9 +115,11 @@ impl Engine {
         if place == Place::Log && !shared.lane(lane).waits_in_log(event) {
             return;
         }
-        if place == Place::Log && event >= shared.lane(lane).read {
-            shared.lane(lane).read = event;
-            shared.lane(lane).take_out(NOBODY);
+        if place == Place::Log && !shared.lane(lane).out.contains_key(&event) {
+            shared.lane(lane).move_to(event);
+            if shared.lane(lane).position() == event {
+                shared.lane(lane).take_out(NOBODY);
+            }
         }
         let ended = Ended {
             lane,
@@ -171,13 +182,17 @@ impl Engine {
         let at = wait.map_or(now.elapsed, |wait| now.elapsed + wait);
         let lane = shared.lane(ended.lane);
         let parks = match ended.place {
-            Place::Log => lane.is_loose() && was_tried && wait.is_some(),
+            Place::Log => {
+                lane.is_loose() && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
+            }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,
         };
         let mut writes = Writes::new();
         if parks {
             writes = park(lane, ended, at, now, was_tried);
+        } else if lane.goes_back_aside(ended.event) {
+            // Its range was left behind while it was under way.
         } else if let Some(out) = lane.out.get_mut(&ended.event) {
             out.trail = ended.record.trail;
             out.not_before = if ended.leased.past_head {

@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use tracing::warn;
 
 use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
+use crate::queue::inspect;
 use crate::queue::key::Key;
+use crate::queue::lock;
+use crate::queue::witness::{self, Testimony, Witness};
 
 pub(super) use sled::IVec as Value;
 
@@ -35,6 +38,7 @@ pub(super) struct Store {
     handle: RwLock<Option<Handle>>,
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicU32,
+    witness: Witness,
     /// Held until the queue is closed for good.
     lock: Mutex<Option<File>>,
 }
@@ -51,13 +55,22 @@ pub(super) enum Fault {
     #[error("the database is closed")]
     Closed,
     #[error("the database gave up: {0}")]
-    Database(#[from] sled::Error),
+    Database(#[source] sled::Error),
     #[error("the database could not be synced: {0}")]
     Sync(#[from] io::Error),
     #[error("the database panicked")]
     Panicked,
     #[error("{0}")]
     Damaged(#[from] crate::queue::chunk::Damaged),
+}
+
+impl From<sled::Error> for Fault {
+    fn from(error: sled::Error) -> Fault {
+        match error {
+            sled::Error::Corruption { .. } => Fault::Damaged(crate::queue::chunk::Damaged),
+            other => Fault::Database(other),
+        }
+    }
 }
 
 /// What one commit writes.
@@ -94,11 +107,15 @@ impl Store {
     /// Opens or makes the database in `folder`, for this process alone.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Store> {
         make_private(folder)?;
-        let lock = File::create(folder.join("lock"))
-            .with_context(|| format!("create the lock file in {}", folder.display()))?;
-        lock_for_us(&lock, folder)?;
+        let lock = lock::take(folder)?;
+        let testimony = witness::read(folder);
+        let closed = testimony.and_then(|testimony| testimony.closed);
+        refuse_damaged(folder, closed)?;
+        let witness = Witness::open(folder)
+            .with_context(|| format!("open the witness in {}", folder.display()))?;
         let handle = open_carefully(folder)?;
         Ok(Store {
+            witness,
             folder: folder.to_owned(),
             handle: RwLock::new(Some(handle)),
             #[cfg(test)]
@@ -150,6 +167,19 @@ impl Store {
         })
     }
 
+    /// Where the log began and ended when the queue ran last.
+    pub(super) fn witnessed(&self) -> Option<Testimony> {
+        witness::read(&self.folder)
+    }
+
+    /// A commit with all events from `first` to before `next` is on stable storage.
+    pub(super) fn bear_witness(&self, first: u64, next: u64) {
+        if let Err(error) = self.witness.say(first, next) {
+            // Only the next start would have missed it, and only after damage.
+            tracing::debug!(%error, "the witness of the queue cannot be written");
+        }
+    }
+
     /// Says often enough that these were used for sled to notice. It counts uses in blocks of 64
     /// in each of the 256 parts of its cache, and lets nothing go before a block is full: what is
     /// written once and left alone stays in memory, 20 MB of it.
@@ -179,9 +209,14 @@ impl Store {
         Ok(())
     }
 
-    /// Closes the database and lets other processes have it.
+    /// Closes the database in order and lets other processes have it.
     pub(super) fn close_for_good(&self) {
-        self.close();
+        if self.close() {
+            let end = inspect::end(&self.folder);
+            if let Err(error) = end.and_then(|end| self.witness.close(end)) {
+                warn!(%error, "the queue is closed, but it is not written that it was in order");
+            }
+        }
         drop(
             self.lock
                 .lock()
@@ -190,16 +225,20 @@ impl Store {
         );
     }
 
-    pub(super) fn close(&self) {
+    /// Says whether the database was open and is closed in order now.
+    pub(super) fn close(&self) -> bool {
         let handle = self
             .handle
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        let was_open = handle.is_some();
         // Dropping the last handle makes sled write what it still has, which may panic.
-        if catch_unwind(AssertUnwindSafe(move || drop(handle))).is_err() {
+        let closed = catch_unwind(AssertUnwindSafe(move || drop(handle)));
+        if closed.is_err() {
             warn!("the database panicked while it was closed");
         }
+        was_open && closed.is_ok()
     }
 
     /// Bytes of the database's files.
@@ -229,18 +268,27 @@ impl Store {
     }
 }
 
-/// Whoever is just ending, or a child that was just forked, may hold the lock for a moment more.
-fn lock_for_us(lock: &File, folder: &Path) -> anyhow::Result<()> {
-    for _ in 0..LOCK_TRIES {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(fs::TryLockError::WouldBlock) => {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            Err(fs::TryLockError::Error(error)) => return Err(error).context("lock the queue"),
-        }
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
-    bail!("another process uses the queue in {}", folder.display())
+}
+
+/// Damage that the database would not see, or see only after it has written over what is behind.
+fn refuse_damaged(folder: &Path, closed: Option<u64>) -> anyhow::Result<()> {
+    let damage = inspect::look(folder, closed).context("look through the queue's file")?;
+    match damage {
+        Some(words) => Err(anyhow!(words)).context(is_damaged(folder)),
+        None => Ok(()),
+    }
+}
+
+/// What to say, and what can be done.
+pub(super) fn is_damaged(folder: &Path) -> String {
+    format!(
+        "the queue in {} is damaged; `gogs-relay salvage` makes a new one of all that can be read",
+        folder.display()
+    )
 }
 
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
@@ -251,10 +299,12 @@ fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
         Err(first @ sled::Error::Io(_)) => return Err(first).context("open the queue's database"),
         Err(first) => {
             if !set_snapshots_aside(folder)? {
-                return Err(first).context("open the queue's database");
+                return Err(first).context(is_damaged(folder));
             }
             warn!(error = %first, "opening the queue's database again without its snapshot");
-            open_sled(folder).context("open the queue's database")?
+            // Without it the database replays its whole file.
+            refuse_damaged(folder, None)?;
+            open_sled(folder).context(is_damaged(folder))?
         }
     };
     catch_unwind(AssertUnwindSafe(|| db.flush().map(drop)))

@@ -20,6 +20,8 @@ pub(crate) struct LeaseToken {
     pub(super) about: About,
     pub(super) is_settled: bool,
     pub(super) event: u64,
+    /// The settings it is attempted with, if that was said.
+    pub(super) settings: Option<u64>,
 }
 
 /// Where the delivery waits.
@@ -108,6 +110,7 @@ impl Engine {
                 about: About::new(entry),
                 is_settled: false,
                 event,
+                settings: None,
             },
         })
     }

@@ -18,7 +18,6 @@ const REST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Walk {
     is_for_dead: bool,
-    keep: Keep,
     /// Before this event there is none of this kind.
     from: u64,
     /// Where the walk under way goes on.
@@ -29,10 +28,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(is_for_dead: bool, keep: Keep) -> Walk {
+    pub(super) fn new(is_for_dead: bool) -> Walk {
         Walk {
             is_for_dead,
-            keep,
             from: 0,
             at: 0,
             left: None,
@@ -52,7 +50,10 @@ impl Walk {
     }
 
     pub(super) fn step(&mut self, engine: &Engine) -> Result<(), Fault> {
-        let mut over = self.over(&engine.shared());
+        let (mut over, keep) = {
+            let shared = engine.shared();
+            (self.over(&shared), self.keep(&shared).keep)
+        };
         if over == 0 && engine.clock.elapsed() < self.rests_until {
             return Ok(());
         }
@@ -79,13 +80,13 @@ impl Walk {
                 continue;
             }
             let settled = record.settled.unwrap_or(record.about.received);
-            let is_old = now.since(settled) > self.keep.keep;
+            let is_old = now.since(settled) > keep;
             if (over > 0 || is_old) && engine.prune(event, lane)? {
                 over = over.saturating_sub(1);
                 continue;
             }
             self.left.get_or_insert(event);
-            if now.since(record.about.received) <= self.keep.keep {
+            if now.since(record.about.received) <= keep {
                 // Nothing newer can be old.
                 self.rest(engine, event);
                 return Ok(());
@@ -115,7 +116,15 @@ impl Walk {
                 }
             })
             .sum();
-        kept.saturating_sub(self.keep.at_most)
+        kept.saturating_sub(self.keep(shared).at_most)
+    }
+
+    fn keep(&self, shared: &Shared) -> Keep {
+        if self.is_for_dead {
+            shared.dead
+        } else {
+            shared.history
+        }
     }
 
     fn is_mine(&self, state: State) -> bool {
@@ -150,7 +159,7 @@ impl Engine {
         let lane = shared.lane(id);
         lane.catch_up(next);
         // Until the lane has passed it, the record is what says that it is settled.
-        if record.state == State::Waiting || (id != 0 && event >= lane.cursor()) {
+        if record.state == State::Waiting || (id != 0 && lane.needs_record(event)) {
             return Ok(false);
         }
         if record.state == State::Dead {

@@ -159,6 +159,10 @@ impl Writer {
     /// A commit is on disk: everybody may know.
     fn publish(&mut self, taken: &Taken, built: Option<Built>) {
         let engine = self.engine.clone();
+        if let Some(built) = &built {
+            let first = engine.shared().log.first;
+            engine.store.bear_witness(first, built.head.range().end);
+        }
         {
             let mut shared = engine.shared();
             shared.commits += 1;

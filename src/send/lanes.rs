@@ -5,36 +5,29 @@
 //! trouble has none, only its entry in the sorted set of due times. Every request takes its place
 //! among `limits.sends` behind those of the other lanes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::destination::{Destination, Order};
-use crate::plan::Templates;
 use crate::queue::{LaneSpec, Queue};
 use crate::send::deliver::{Console, Courier};
 use crate::send::pace::Pacer;
 use crate::send::transport::Transport;
 use crate::send::turn::Turns;
 use crate::send::work::{Rest, Worker};
-
-/// What an attempt is made with; read anew for each, so that a corrected setting or template
-/// repairs what waits.
-pub struct Settings {
-    pub destinations: BTreeMap<Arc<str>, Arc<Destination>>,
-    pub templates: Arc<Templates>,
-}
+use crate::settings::InForce;
 
 /// What lanes need from outside.
 pub struct LanesParts {
     pub queue: Queue,
-    pub settings: watch::Receiver<Arc<Settings>>,
+    /// Taken anew for each attempt, so that a corrected setting or template repairs what waits.
+    pub settings: InForce,
     pub transport: Transport,
     pub console: Console,
     pub clock: Clock,
@@ -49,7 +42,7 @@ pub struct LanesParts {
 /// All lanes, ready to run.
 pub struct Lanes {
     worker: Arc<Worker>,
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: InForce,
     pacer: Arc<Pacer>,
     clock: Clock,
 }
@@ -111,13 +104,15 @@ impl Lanes {
 
     fn take_settings(&mut self, schedule: &mut Schedule) {
         let settings = self.settings.borrow_and_update().clone();
-        let destinations = settings.destinations.values();
-        self.pacer.configure(destinations.map(AsRef::as_ref));
-        let widths = settings.destinations.iter();
+        let destinations = &settings.config.destinations;
+        self.pacer.configure(destinations.values());
+        self.worker.forget_all_but(destinations);
+        let widths = destinations.iter();
         schedule.widths = widths
             .map(|(name, destination)| (name.clone(), width(destination)))
             .collect();
-        for name in settings.destinations.keys() {
+        schedule.forget_gone();
+        for name in destinations.keys() {
             schedule.wake(name);
         }
     }
@@ -185,9 +180,21 @@ impl Schedule {
     /// Gives a lane its workers; if some are at work, the next to rest is replaced once, because
     /// it may have looked too early.
     fn wake(&mut self, name: &Arc<str>) {
+        if !self.widths.contains_key(name) {
+            return;
+        }
         let lane = self.lanes.entry(name.clone()).or_default();
         lane.again = lane.working > 0;
         self.staff(name);
+    }
+
+    /// Forgets lanes that are gone, but for those that still have workers.
+    fn forget_gone(&mut self) {
+        let Schedule {
+            lanes, widths, due, ..
+        } = self;
+        lanes.retain(|name, lane| lane.working > 0 || widths.contains_key(name));
+        due.retain(|(_, name)| widths.contains_key(name));
     }
 
     fn staff(&mut self, name: &Arc<str>) {
@@ -211,7 +218,6 @@ impl Schedule {
                 return;
             }
             self.wake(&name);
-            // A lane without a destination has no workers to take it off the set.
             self.due.remove(&(due, name));
         }
     }
@@ -241,6 +247,9 @@ impl Schedule {
     fn note(&mut self, (name, rest): Rested) {
         let lane = self.lanes.entry(name.clone()).or_default();
         lane.working -= 1;
+        if !self.widths.contains_key(&name) {
+            return self.forget_gone();
+        }
         if std::mem::take(&mut lane.again) {
             return self.staff(&name);
         }

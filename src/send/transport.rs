@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,6 +17,7 @@ use hyper::rt::Executor;
 use hyper::{Method, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioExecutor;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::clock::Clock;
@@ -28,6 +30,9 @@ pub const ANSWER: usize = 64 * 1024;
 
 /// So much of a relay's answer to a command is read, in bytes.
 pub const COMMAND: usize = 16 * 1024 * 1024;
+
+/// So many preliminary answers (1xx) are passed over.
+const PRELIMINARY: usize = 100;
 
 /// Sends requests, each over a connection of its own for as long as it takes. Cheap to clone.
 #[derive(Clone)]
@@ -101,10 +106,13 @@ impl Transport {
     /// When no status line came; an answer whose body breaks off is an [`Answer`].
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let most = request.most;
-        let (origin, request) = prepare(request)?;
+        let (origin, mut request) = prepare(request)?;
+        let flooded = count_preliminary(&mut request);
         let mut begun = None;
         let exchange = async {
-            let (sender, response) = self.send(&origin, request).await?;
+            let sent = flooded.run_until_cancelled(self.send(&origin, request));
+            let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
+            let (sender, response) = sent.await.ok_or_else(endless)??;
             let (head, body) = response.into_parts();
             let begun = begun.insert(Begun::new(head));
             if begun.read(body, most).await {
@@ -247,6 +255,19 @@ fn prepare(request: Request<'_>) -> Result<(Uri, Outgoing), Failure> {
     *prepared.uri_mut() = path.map(Uri::from).unwrap_or_default();
     *prepared.headers_mut() = headers;
     Ok((origin, prepared))
+}
+
+/// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
+/// much.
+fn count_preliminary(request: &mut Outgoing) -> CancellationToken {
+    let flooded = CancellationToken::new();
+    let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= PRELIMINARY {
+            cancel.cancel();
+        }
+    });
+    flooded
 }
 
 fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {

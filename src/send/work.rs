@@ -1,10 +1,9 @@
 //! A lane's worker: takes deliveries one by one, attempts them, and settles them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -13,11 +12,11 @@ use crate::destination::Destination;
 use crate::event::EventId;
 use crate::queue::{Lease, Next, Queue, QueueError, Settlement};
 use crate::send::deliver::{Courier, Errand, Outcome};
-use crate::send::lanes::Settings;
 use crate::send::pace::BucketKey;
 use crate::send::retry;
 use crate::send::turn::{InLine, Turn};
 use crate::send::verdict::{self, Verdict};
+use crate::settings::{InForce, Settings};
 
 /// When a lane without a worker is to be looked at again.
 pub(crate) enum Rest {
@@ -30,7 +29,7 @@ pub(crate) enum Rest {
 /// What all workers share.
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
-    pub(crate) settings: watch::Receiver<Arc<Settings>>,
+    pub(crate) settings: InForce,
     pub(crate) courier: Courier,
     pub(crate) clock: Clock,
     pub(crate) jitter: fn() -> f64,
@@ -54,7 +53,7 @@ impl Worker {
         let mut line = Some(line);
         loop {
             let settings = self.settings.borrow().clone();
-            let Some(destination) = settings.destinations.get(&name) else {
+            let Some(destination) = settings.config.destinations.get(&name) else {
                 return Rest::Idle;
             };
             let bucket = BucketKey::of(destination);
@@ -66,6 +65,11 @@ impl Worker {
                 Some(Err(again)) => return Rest::Until(again),
                 Some(Ok(turn)) => turn,
             };
+            if !Arc::ptr_eq(&settings, &self.settings.borrow()) {
+                // They were replaced while it waited.
+                turns.give_back(bucket.as_ref(), turn);
+                continue;
+            }
             let rest = match self.queue.next(&name).await {
                 Ok(Next::Lease(lease)) => {
                     self.deliver(*lease, &settings, destination, turn).await;
@@ -82,14 +86,21 @@ impl Worker {
         }
     }
 
+    /// Forgets what was logged of destinations that are gone.
+    pub(crate) fn forget_all_but(&self, destinations: &BTreeMap<Arc<str>, Destination>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|name, _| destinations.contains_key(name));
+    }
+
     /// One attempt, and what follows from it.
     async fn deliver(
         &self,
-        lease: Lease,
+        mut lease: Lease,
         settings: &Settings,
         destination: &Destination,
         turn: Turn,
     ) {
+        lease.attempted_with(destination.settings());
         let outcome = self.attempt(&lease, settings, destination, turn).await;
         let settlement = self.settlement(&lease, destination, &outcome);
         self.tell(&lease, &outcome, &settlement);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,6 +20,7 @@ pub struct Binary {
     pub admin: SocketAddr,
     /// What it logged until it was ready.
     pub said: String,
+    log: Arc<Mutex<String>>,
 }
 
 /// How long somebody reads the log.
@@ -48,29 +49,32 @@ impl Binary {
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (say, said) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let writes = log.clone();
         // Reads to the end, so that the relay never waits for its log to be read.
         std::thread::spawn(move || {
-            let mut log = String::new();
             for line in stderr.lines().map_while(Result::ok) {
+                let mut log = writes.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
                 if let Some(addresses) = addresses(&line) {
-                    let _gone = say.send(Ok((addresses, log.clone())));
+                    let _gone = say.send(Some((addresses, log.clone())));
                     if reader == Reader::LeavesWhenReady {
                         return;
                     }
                 }
             }
-            let _gone = say.send(Err(log));
+            let _gone = say.send(None);
         });
         match said.recv_timeout(PATIENCE) {
-            Ok(Ok(((hooks, admin), said))) => Binary {
+            Ok(Some(((hooks, admin), said))) => Binary {
                 child,
                 hooks,
                 admin,
                 said,
+                log,
             },
-            Ok(Err(log)) => panic!("the relay did not start:\n{log}"),
+            Ok(None) => panic!("the relay did not start:\n{}", log.lock().unwrap()),
             Err(_) => panic!("the relay did not say that it is ready"),
         }
     }
@@ -96,6 +100,16 @@ impl Binary {
     /// Waits for the end, and says how it was.
     pub fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The same, for when it is no more.
+    pub fn shared_log(&self) -> Arc<Mutex<String>> {
+        self.log.clone()
     }
 
     /// The highest resident memory so far, in bytes.
@@ -176,6 +190,8 @@ pub struct Client {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// The header `Retry-After`, if it is there.
+    pub retry_after: Option<String>,
     pub body: String,
 }
 
@@ -206,7 +222,7 @@ impl Client {
 
     fn answer(&mut self) -> std::io::Result<Answer> {
         let broken = || std::io::Error::other("not an HTTP answer");
-        let (mut status, mut length) = (0, 0);
+        let (mut status, mut length, mut retry_after) = (0, 0, None);
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
@@ -222,11 +238,15 @@ impl Client {
             if let Some(rest) = line.strip_prefix("content-length:") {
                 length = rest.trim().parse().map_err(|_| broken())?;
             }
+            if let Some(rest) = line.strip_prefix("retry-after:") {
+                retry_after = Some(rest.trim().to_owned());
+            }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         Ok(Answer {
             status,
+            retry_after,
             body: String::from_utf8(body).map_err(|_| broken())?,
         })
     }
@@ -241,6 +261,25 @@ fn head(source: &str, secret: &str, id: &str, body: &str, more: &str) -> String 
         body.len(),
         signature(secret, body),
     )
+}
+
+/// Asks the own API at `admin`; the status, and the JSON of the answer.
+pub fn api(
+    admin: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> std::io::Result<(u16, serde_json::Value)> {
+    let mut client = Client::connect(admin)?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client.stream.get_mut().write_all(request.as_bytes())?;
+    let answer = client.answer()?;
+    let json = serde_json::from_str(&answer.body).map_err(std::io::Error::other)?;
+    Ok((answer.status, json))
 }
 
 /// A request that the relay has begun to read, and whose body is still to come.

@@ -7,6 +7,7 @@ mod show;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Outcome, check, paint, send};
 use crate::app::{self, Listeners};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::plan::{Sample, samples};
 use crate::standin::{Ending, FakeDiscord, FakeGogs, FakeSlack, Script, StandIn};
 
@@ -46,13 +47,17 @@ async fn demo(clock: &Clock) -> anyhow::Result<()> {
         TcpListener::bind("127.0.0.1:0").await?,
     );
     let addresses = (hooks.local_addr()?, admin.local_addr()?);
-    let config = services.config(&folder.0)?;
-    introduce(addresses.0, &config)?;
+    let loaded = services.config(&folder.0)?;
+    introduce(addresses.0, &loaded.config)?;
 
     let shutdown = CancellationToken::new();
-    let listeners = Listeners { hooks, admin };
+    let listeners = Listeners {
+        hooks,
+        admin,
+        hangup: Arc::default(),
+    };
     let relay = app::run(
-        config,
+        loaded,
         listeners,
         clock.clone(),
         shutdown.clone(),
@@ -169,7 +174,7 @@ impl Services {
             .script([Script::status(0).ending(Ending::Closes)]);
     }
 
-    fn config(&self, folder: &Path) -> anyhow::Result<Config> {
+    fn config(&self, folder: &Path) -> anyhow::Result<Loaded> {
         let text = format!(
             "listen: 127.0.0.1:0\nadmin: {{ listen: '127.0.0.1:0' }}\nsources: {{ gogs: {{ secret: {SECRET} }} }}\ndestinations:\n\
              \x20 slack: {{ slack: {{ url: '{slack}' }}, {RETRY} }}\n\
@@ -182,7 +187,8 @@ impl Services {
         let path = folder.join("relay.yaml");
         std::fs::write(&path, text)
             .with_context(|| format!("failed to write {}", path.display()))?;
-        check::load(&path).map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
+        check::load_with_warnings(&path)
+            .map_err(|_| anyhow::anyhow!("the demo's own configuration is broken"))
     }
 }
 

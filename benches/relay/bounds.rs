@@ -1,0 +1,119 @@
+//! Memory, and the time from the start of the process to its first 202: empty, with a million
+//! events waiting, and under a hundred large bodies.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Instant;
+
+use crate::process::{memory, peak_memory};
+use crate::relayed::{Relay, refusing};
+use crate::table::Row;
+use crate::{CONNECTIONS, Effort, load};
+
+/// So many requests are made at a time when a queue is filled.
+const BATCH: usize = 20_000;
+/// Connections that send a large body each.
+const LARGE_BODIES: usize = 100;
+const MIB: usize = 1 << 20;
+
+pub(crate) fn empty(effort: Effort) -> Vec<Row> {
+    let (mut idle, mut starts) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (relay, took) = first_answer(folder.path());
+        starts.push(took);
+        idle.push(memory(&relay.process));
+    }
+    vec![
+        Row::new("start to first 202: empty, ms", starts, 0).at_most(100.0),
+        Row::new("memory: idle, MB", idle, 1).at_most(20.0),
+    ]
+}
+
+pub(crate) fn waiting(effort: Effort) -> Vec<Row> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let filled = fill(folder.path(), effort.waiting);
+    let (after_kill, replayed) = first_answer(folder.path());
+    let replaying = peak_memory(&after_kill.process);
+    drop(after_kill);
+    let (mut starts, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        let (relay, took) = first_answer(folder.path());
+        starts.push(took);
+        peaks.push(peak_memory(&relay.process));
+    }
+    let waiting = format!("{} events waiting", effort.waiting);
+    vec![
+        Row::new(format!("start to first 202: {waiting}, ms"), starts, 0).at_most(1000.0),
+        Row::new(
+            "… the first after they came and a kill -9, ms",
+            vec![replayed],
+            0,
+        )
+        .at_most(1000.0),
+        Row::new(format!("memory: {waiting}, MB"), peaks, 1).at_most(100.0),
+        Row::new(
+            "… the first after they came and a kill -9, MB",
+            vec![replaying],
+            1,
+        )
+        .at_most(100.0),
+        Row::new("… when they had come, MB", vec![filled], 1).at_most(100.0),
+    ]
+}
+
+pub(crate) fn large(effort: Effort) -> Vec<Row> {
+    let measured = (0..effort.rounds).map(|_| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let relay = Relay::start(folder.path(), &refusing(2));
+        post_large_bodies(relay.hooks);
+        peak_memory(&relay.process)
+    });
+    let what = "memory: 100 connections sending 10 MiB bodies, MB";
+    // `limits.bytes` and 40 MB.
+    vec![Row::new(what, measured.collect(), 1).at_most((64 * MIB) as f64 / 1e6 + 40.0)]
+}
+
+/// Starts a relay and posts one push; how long that took from the start, in milliseconds.
+fn first_answer(folder: &Path) -> (Relay, f64) {
+    let push = load::requests(1);
+    let started = Instant::now();
+    let relay = Relay::start(folder, &refusing(2));
+    load::run(relay.hooks, 1, push);
+    (relay, started.elapsed().as_secs_f64() * 1e3)
+}
+
+/// So many events wait for two destinations; the highest memory meanwhile, in MB.
+fn fill(folder: &Path, events: usize) -> f64 {
+    let relay = Relay::start(folder, &refusing(2));
+    let mut left = events;
+    while left > 0 {
+        let some = left.min(BATCH);
+        load::run(relay.hooks, CONNECTIONS, load::requests(some));
+        left -= some;
+    }
+    peak_memory(&relay.process)
+}
+
+/// Posts them all at once. Those that find no room within 8 s get 503.
+fn post_large_bodies(address: SocketAddr) {
+    let filling = "x".repeat(10 * MIB - 4096);
+    std::thread::scope(|scope| {
+        for number in 0..LARGE_BODIES {
+            let filling = &filling;
+            scope.spawn(move || {
+                let body = load::push(include_str!("push.json"), number);
+                let body = body.replacen('{', &format!("{{\"filling\":\"{filling}\","), 1);
+                let mut stream = TcpStream::connect(address).expect("the server listens");
+                // The answer may come, and the connection end, before all is written.
+                let _written = stream.write_all(&load::request(&body));
+                let mut status = [0; 12];
+                let answered = stream.read_exact(&mut status);
+                let status = answered.map(|()| String::from_utf8_lossy(&status));
+                let usual = ["HTTP/1.1 202", "HTTP/1.1 503"];
+                assert!(status.is_ok_and(|status| usual.contains(&status.as_ref())));
+            });
+        }
+    });
+}
