@@ -109,6 +109,8 @@ pub enum Reason {
     Panic,
     /// A person did it.
     Manual,
+    /// Its destination was resumed for what is newer, and this was not to follow.
+    LeftBehind,
 }
 
 impl Reason {
@@ -138,6 +140,37 @@ impl Reason {
             Reason::Damaged => "damaged",
             Reason::Panic => "panic",
             Reason::Manual => "manual",
+            Reason::LeftBehind => "left_behind",
+        }
+    }
+
+    /// For people: what happened, as a part of a sentence.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Reason::Accepted => "the destination took it",
+            Reason::EmptyMessage => "its template rendered nothing",
+            Reason::Summarised => "a summary was sent in its place",
+            Reason::Timeout => "no answer came in time",
+            Reason::Refused => "the connection was refused",
+            Reason::Reset => "the connection broke",
+            Reason::Dns => "the destination's name was not found",
+            Reason::Tls => "no secure connection could be made",
+            Reason::RateLimited => "the destination wants it slower",
+            Reason::ServerError => "the destination is in trouble itself",
+            Reason::ClientError => "the destination refused the request",
+            Reason::Redirect => "the destination redirects, and redirects are never followed",
+            Reason::ContentRefused => "the destination refused the message for its content",
+            Reason::EndpointRefused => "the destination refuses us",
+            Reason::EndpointGone => "the destination is gone",
+            Reason::LongWait => "the destination wants a longer wait than an hour",
+            Reason::RenderFailed => "no message could be made of it",
+            Reason::Poison => "it never passed, but the next one did",
+            Reason::GaveUp => "it failed for longer than `give_up_after`",
+            Reason::LaneFull => "the log was full, and this was its oldest",
+            Reason::Damaged => "its event can no longer be read from disk",
+            Reason::Panic => "a bug of gogs-relay, caught",
+            Reason::Manual => "a person cancelled it",
+            Reason::LeftBehind => "left behind when the destination was resumed for what is newer",
         }
     }
 }

@@ -3,15 +3,16 @@
 use handlebars::Context;
 use serde_json::{Map, Value};
 
+use super::commits;
 use super::escape::path_of_reference;
 use super::payload::{find, read, text};
 use crate::event::Event;
 
-/// So many commits are in `latest_commits`.
-const LATEST_COMMITS: usize = 10;
-
 /// Gogs lists at most so many commits of a push.
 const GOGS_CAP: usize = 5;
+
+/// What a branch points to when it is gone.
+const DELETED: &str = "0000000000000000000000000000000000000000";
 
 /// An event ready to be rendered, for any number of destinations.
 pub(super) struct View {
@@ -38,7 +39,7 @@ pub(super) fn view(event: &Event) -> Result<View, serde_json::Error> {
     hide_overwritten_bodies(&name, &mut payload);
     let action = text(&payload, &["action"]).map(str::to_owned);
     let summary = summary(&name, action.as_deref(), &payload);
-    let latest = latest_commits(&payload);
+    let latest = commits::latest(&payload);
     let event_url = facts.event_url.clone();
     payload.insert("event".to_owned(), name.as_str().into());
     payload.insert("source".to_owned(), (*event.source).into());
@@ -74,6 +75,10 @@ struct Facts {
     is_new_branch: bool,
     is_forced: bool,
     is_merge: bool,
+    is_deleted: bool,
+    /// A push as most are: commits for a branch that was there.
+    is_ordinary: bool,
+    commits_in_words: Option<String>,
     ref_name: Option<String>,
     branch: Option<String>,
     tag: Option<String>,
@@ -150,6 +155,19 @@ impl Facts {
         let is_known = !is_tag && !self.is_test && !before.is_empty();
         self.is_new_branch = is_known && before.bytes().all(|byte| byte == b'0');
         self.is_forced = is_known && commits.iter().any(|commit| commit["id"] == before);
+        self.is_deleted = after == DELETED;
+        let is_special = is_tag || self.is_test || self.is_new_branch || self.is_forced;
+        self.is_ordinary = !is_special && !self.is_merge && !commits.is_empty();
+        self.commits_in_words = Some(match commits.len() {
+            1 => "1 commit".to_owned(),
+            count if self.is_capped() => format!("{count}+ commits"),
+            count => format!("{count} commits"),
+        });
+    }
+
+    /// Whether Gogs may have left some commits out.
+    fn is_capped(&self) -> bool {
+        self.commit_count == GOGS_CAP && !self.is_merge
     }
 
     fn name_reference(&mut self, name: Option<&str>, is_tag: bool) {
@@ -201,21 +219,22 @@ impl Facts {
 
     fn put_into(self, payload: &mut Map<String, Value>) {
         let is_tag = self.tag.is_some() && !payload.contains_key("release");
-        let latest = self.commit_count.min(LATEST_COMMITS);
-        let facts: [(&str, Value); 18] = [
+        let latest = self.commit_count.min(commits::LATEST);
+        let is_capped = self.is_capped();
+        let facts: [(&str, Value); 21] = [
             ("is_test", self.is_test.into()),
             ("is_new_branch", self.is_new_branch.into()),
             ("is_tag", is_tag.into()),
             ("is_forced", self.is_forced.into()),
             ("is_merge", self.is_merge.into()),
+            ("is_deleted", self.is_deleted.into()),
+            ("is_ordinary", self.is_ordinary.into()),
             ("ref_name", self.ref_name.into()),
             ("branch", self.branch.into()),
             ("tag", self.tag.into()),
             ("commit_count", self.commit_count.into()),
-            (
-                "commits_capped",
-                (self.commit_count == GOGS_CAP && !self.is_merge).into(),
-            ),
+            ("commits_capped", is_capped.into()),
+            ("commits_in_words", self.commits_in_words.into()),
             ("more_commits", (self.commit_count - latest).into()),
             ("repo_url", self.repo_url.into()),
             ("gogs_url", self.gogs_url.into()),
@@ -250,15 +269,6 @@ fn short_reference(full: &str) -> &str {
     branch
         .or_else(|| full.strip_prefix("refs/tags/"))
         .unwrap_or(full)
-}
-
-/// At most ten of the commits, newest last; Gogs lists the newest first.
-fn latest_commits(payload: &Map<String, Value>) -> Value {
-    let commits = find(payload, &["commits"]).and_then(Value::as_array);
-    let latest = commits.into_iter().flatten().take(LATEST_COMMITS).cloned();
-    let mut latest: Vec<Value> = latest.collect();
-    latest.reverse();
-    Value::Array(latest)
 }
 
 /// Takes away texts that Gogs wrote over: of a new comment's issue always, of a closed or reopened

@@ -5,6 +5,7 @@ mod pattern;
 mod route;
 
 mod check;
+mod commits;
 mod context;
 mod depth;
 mod escape;

@@ -136,6 +136,14 @@ impl Templates {
         if from > Step::Chosen {
             climb.failures.push("the message was refused".to_owned());
         }
+        let shelves = [
+            (Step::Chosen, self.shelf(destination)),
+            (Step::Default, self.pristine(destination)),
+        ];
+        if shelves.iter().all(|(_, shelf)| shelf.is_none()) {
+            // Gogs' format passes through as it came: nobody looks at what it says.
+            return climb.last(None);
+        }
         let view = match self.view(event) {
             Ok(view) => view,
             Err(error) => {
@@ -145,11 +153,7 @@ impl Templates {
                 return climb.last(None);
             }
         };
-        let chosen = self.shelf(destination);
-        for (step, shelf) in [
-            (Step::Chosen, chosen),
-            (Step::Default, self.pristine(destination)),
-        ] {
+        for (step, shelf) in shelves {
             if step >= from
                 && let Some(shelf) = shelf
                 && let Some(rendered) = climb.step(step, shelf, &view)

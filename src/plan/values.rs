@@ -1,5 +1,6 @@
 //! The helpers that give a value: text, numbers, dates and conditions.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use handlebars::{JsonTruthy, PathAndJson, RenderError};
@@ -31,22 +32,27 @@ const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 /// The first seven characters: enough of a commit's hash.
 fn short(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let text = arguments.text(0)?;
+    Ok(short_of(&arguments.text(0)?).into())
+}
+
+pub(super) fn short_of(text: &str) -> &str {
     let end = text.char_indices().nth(7).map_or(text.len(), |(at, _)| at);
-    Ok(text[..end].into())
+    &text[..end]
 }
 
 /// The first line that is not blank, trimmed; with `exact=true` what stands before the first `\n`.
 fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let text = arguments.text(0)?;
-    if arguments.flag("exact") {
-        return Ok(text.split('\n').next().unwrap_or_default().into());
+    Ok(match arguments.flag("exact") {
+        true => text.split('\n').next().unwrap_or_default(),
+        false => first_line_of(&text),
     }
+    .into())
+}
+
+pub(super) fn first_line_of(text: &str) -> &str {
     let mut lines = text.split(LINE_ENDS).map(str::trim);
-    Ok(lines
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .into())
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// `truncate text n`: at most n characters, the last of them `…` when something was cut. With
@@ -65,11 +71,16 @@ fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
         let (kept, has_more) = first_lines(&without_comments(&text), lines);
         (text, is_cut) = (kept.into(), has_more);
     }
+    Ok(truncated(&text, most, is_cut).into())
+}
+
+/// At most so many characters, the last of them `…` when something was or is cut.
+pub(super) fn truncated(text: &str, most: usize, is_cut: bool) -> Cow<'_, str> {
     if !is_cut && text.chars().nth(most).is_none() {
-        return Ok(text.into());
+        return text.into();
     }
     let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-    Ok(format!("{}…", kept.trim_end()).into())
+    format!("{}…", kept.trim_end()).into()
 }
 
 /// The first lines that are not blank, and whether there are others.

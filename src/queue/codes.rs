@@ -1,6 +1,7 @@
-//! The numbers that stand for states and reasons on disk. A number is never given twice.
+//! The numbers that stand for states, reasons and fates on disk. A number is never given twice.
 
 use crate::delivery::{Reason, State};
+use crate::queue::aside::Fate;
 
 pub(super) fn of_reason(reason: Reason) -> u8 {
     match reason {
@@ -27,6 +28,7 @@ pub(super) fn of_reason(reason: Reason) -> u8 {
         Reason::Panic => 21,
         Reason::Manual => 22,
         Reason::Damaged => 23,
+        Reason::LeftBehind => 24,
     }
 }
 
@@ -55,6 +57,7 @@ pub(super) fn reason(code: u8) -> Reason {
         20 => Reason::LaneFull,
         22 => Reason::Manual,
         23 => Reason::Damaged,
+        24 => Reason::LeftBehind,
         _ => Reason::Panic,
     }
 }
@@ -81,4 +84,27 @@ pub(super) fn state(code: u8) -> Option<State> {
         6 => State::Unrouted,
         _ => return None,
     })
+}
+
+pub(super) fn of_fate(fate: Fate) -> u8 {
+    match fate {
+        Fate::KeptBack => 1,
+        Fate::Resumed => 2,
+        Fate::Counted => 3,
+        Fate::Dead => 4,
+        Fate::Cancelled => 5,
+        Fate::Summarised => 6,
+    }
+}
+
+/// Of an unknown one nothing is lost while it is kept back.
+pub(super) fn fate(code: u8) -> Fate {
+    match code {
+        2 => Fate::Resumed,
+        3 => Fate::Counted,
+        4 => Fate::Dead,
+        5 => Fate::Cancelled,
+        6 => Fate::Summarised,
+        _ => Fate::KeptBack,
+    }
 }

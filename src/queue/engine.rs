@@ -42,6 +42,8 @@ pub(super) struct Engine {
     pub(super) written: watch::Sender<u64>,
     pub(super) woken: Notify,
     pub(super) closed: watch::Sender<bool>,
+    /// People operate on lanes one after the other.
+    pub(super) operating: tokio::sync::Mutex<()>,
 }
 
 /// What the lock guards.
@@ -120,6 +122,7 @@ impl Engine {
             written: watch::Sender::new(0),
             woken: Notify::new(),
             closed: watch::Sender::new(false),
+            operating: tokio::sync::Mutex::default(),
         }
     }
 
@@ -242,7 +245,8 @@ impl Shared {
                 continue;
             };
             lane.named_until = lane.named_until.max(sequence + 1);
-            if sequence >= lane.read && !lane.ahead.contains(&sequence) {
+            let is_new = sequence >= lane.read && !lane.ahead.contains(&sequence);
+            if is_new && lane.aside_of(sequence).is_none() {
                 lane.unread += 1;
             }
         }

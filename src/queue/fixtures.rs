@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{Reason, State, Trace};
 use crate::event::{Event, Facts};
 use crate::queue::Held;
+use crate::queue::aside::{Aside, Fate};
 use crate::queue::chunk::{self, Damaged, Kind, MAX_VALUE, Of, Packed};
 use crate::queue::codes;
 use crate::queue::head::{Hashes, Head};
@@ -91,7 +92,10 @@ fn lane() -> LaneValue {
         destination: "team-slack".into(),
         cursor: 1234,
         ahead: 3,
-        kept_back: vec![(10, 20, NOON)],
+        asides: vec![Aside {
+            count: 10,
+            ..Aside::new(10, 20, Fate::KeptBack, NOON)
+        }],
         settings: u64::MAX - 7,
         failing: Some(failing()),
         idle: 3_600_000,
@@ -187,8 +191,10 @@ fn parked_notes_of_the_first_version_decode() {
 }
 
 #[test]
-fn lanes_of_the_first_version_decode() {
-    let stored = fixture("lane-2", &lane().encode());
+fn lanes_of_every_version_decode() {
+    let stored = fixture("lane-3", &lane().encode());
+    assert_eq!(LaneValue::decode(&stored), Ok(lane()));
+    let stored = fixture("lane-2", &[]);
     assert_eq!(LaneValue::decode(&stored), Ok(lane()));
     let first = LaneValue {
         orphaned: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::queue::Held;
+use crate::queue::aside::Aside;
 use crate::queue::key::LaneId;
 use crate::queue::page::Page;
 use crate::queue::record::{Failing, ParkedNote};
@@ -63,14 +64,17 @@ pub(super) struct Lane {
     pub(super) failing: Option<Failing>,
     pub(super) idle: u64,
     pub(super) held: Option<Hold>,
-    pub(super) kept_back: Vec<(u64, u64, Timestamp)>,
+    /// Ranges of the log beside the straight path.
+    pub(super) asides: Vec<Aside>,
+    /// Somebody is working out what to do with it: nothing goes out meanwhile.
+    pub(super) paused: bool,
     pub(super) last_error: Option<String>,
     pub(super) dead: u64,
     pub(super) history: u64,
     /// No page of the log names it from this sequence on.
     pub(super) named_until: u64,
-    /// The cursor as last written.
-    pub(super) written_cursor: u64,
+    /// The [`floor`](Lane::floor) as last written.
+    pub(super) written_floor: u64,
     /// So many entries [`ahead`](Lane::ahead) had when it was written.
     pub(super) stored_ahead: u64,
     /// It is named in the list of those that were woken.
@@ -141,12 +145,13 @@ impl Lane {
             failing: None,
             idle: 0,
             held: None,
-            kept_back: Vec::new(),
+            asides: Vec::new(),
+            paused: false,
             last_error: None,
             dead: 0,
             history: 0,
             named_until: 0,
-            written_cursor: 0,
+            written_floor: 0,
             stored_ahead: 0,
             is_woken: false,
         }
@@ -157,11 +162,11 @@ impl Lane {
         self.destination.is_empty()
     }
 
-    /// The oldest unsettled sequence of the log.
+    /// The oldest unsettled sequence of the straight path.
     pub(super) fn cursor(&self) -> u64 {
-        self.out
-            .first_key_value()
-            .map_or(self.read, |(first, _)| *first)
+        let mut out = self.out.keys();
+        let first = out.find(|event| self.aside_of(**event).is_none());
+        first.map_or(self.read, |first| self.read.min(*first))
     }
 
     /// With nothing left in the log, the lane stands at its end.
@@ -171,48 +176,68 @@ impl Lane {
         }
     }
 
+    pub(super) fn is_loose(&self) -> bool {
+        self.run.is_some_and(|run| run.loose)
+    }
+
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
-        self.unread + self.out.len() as u64 + self.parked.len() as u64 + self.redeliveries
+        let log = self.unread + self.waiting_aside() + self.out.len() as u64;
+        log + self.parked.len() as u64 + self.redeliveries
     }
 
     /// Moves on within `page` to the next delivery of this lane, and says which it is.
     pub(super) fn advance(&mut self, page: &Page) -> Option<u64> {
-        while page.range().contains(&self.read) {
-            let entry = page.get(self.read);
-            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
-            if is_ours && !self.ahead.contains(&self.read) {
-                return Some(self.read);
+        loop {
+            let at = self.position();
+            if !page.range().contains(&at) {
+                return None;
             }
-            self.read += 1;
+            let entry = page.get(at);
+            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
+            if is_ours && !self.is_passed(at) {
+                return Some(at);
+            }
+            self.move_to(at + 1);
         }
-        None
     }
 
-    /// The delivery at `read` goes out.
+    /// Whether reading passes over this sequence.
+    fn is_passed(&self, at: u64) -> bool {
+        self.ahead.contains(&at) || self.out.contains_key(&at)
+    }
+
+    /// The delivery at the position goes out.
     pub(super) fn take_out(&mut self, leased: Leased) {
         let out = Out {
             leased: Some(leased),
             ..Out::default()
         };
-        self.out.insert(self.read, out);
-        self.unread = self.unread.saturating_sub(1);
-        self.read += 1;
+        let at = self.position();
+        self.out.insert(at, out);
+        self.take_at_position();
     }
 
     /// A delivery of the log has a record now.
     pub(super) fn left_log(&mut self, sequence: u64) {
-        if self.out.remove(&sequence).is_none() {
-            self.unread = self.unread.saturating_sub(1);
+        let was_out = self.out.remove(&sequence).is_some();
+        match self.aside_of_mut(sequence) {
+            _ if was_out => {}
+            Some(aside) => aside.count = aside.count.saturating_sub(1),
+            None => self.unread = self.unread.saturating_sub(1),
         }
         if sequence >= self.cursor() {
             self.ahead.insert(sequence);
         }
+        self.drop_empty_asides();
     }
 
     /// Whether a delivery that was planned for this lane waits in the log.
     pub(super) fn waits_in_log(&self, sequence: u64) -> bool {
-        let is_unread = sequence >= self.read && !self.ahead.contains(&sequence);
+        let is_unread = match self.aside_of(sequence) {
+            Some(aside) => aside.fate.waits() && sequence >= aside.at,
+            None => sequence >= self.read && !self.ahead.contains(&sequence),
+        };
         is_unread || self.out.contains_key(&sequence)
     }
 

@@ -81,18 +81,18 @@ impl Engine {
         }
         let pick = match lane.out.keys().nth(1) {
             Some(second) => Pick::Out(*second),
-            None if lane.unread == 0 => return Ok(PastHead::Nothing),
+            None if !lane.has_unread() => return Ok(PastHead::Nothing),
             None => Pick::Log,
         };
         let from = if let Pick::Out(event) = pick {
             event
         } else {
-            lane.read
+            lane.position()
         };
         let page = self.cache().get(from);
         let event = page.as_ref().and_then(|page| match pick {
             Pick::Out(event) => Some(event),
-            _ => lane.advance(page),
+            _ => self.advance(&mut shared, id, page),
         });
         let entry = event
             .zip(page)
@@ -134,11 +134,14 @@ impl Engine {
                 None => return Ok((id, Step::Done(Next::NotBefore(now + SHORTLY)))),
             },
             Pick::Log => {
-                let from = shared.lane(id).read;
+                let from = shared.lane(id).position();
                 let page = self.cache().get(from);
-                match page.and_then(|page| shared.lane(id).advance(&page)) {
+                match page.and_then(|page| self.advance(&mut shared, id, &page)) {
                     Some(event) => event,
-                    None => return Ok((id, Step::Forward(shared.lane(id).read))),
+                    None if !shared.lane(id).has_unread() => {
+                        return Ok((id, Step::Done(Next::NotBefore(now))));
+                    }
+                    None => return Ok((id, Step::Forward(shared.lane(id).position()))),
                 }
             }
         };
@@ -151,6 +154,19 @@ impl Engine {
         let taken = take(&mut shared, id, pick, event);
         let lease = self.lease(&mut shared, id, &entry, taken);
         Ok((id, Step::Done(Next::Lease(lease))))
+    }
+
+    /// Moves on within `page` to the next delivery of the lane. In a range that was left behind
+    /// once, single ones may have been settled long ago.
+    fn advance(&self, shared: &mut Shared, id: LaneId, page: &Page) -> Option<u64> {
+        loop {
+            let event = shared.lane(id).advance(page)?;
+            let was_aside = shared.lane(id).current().is_some();
+            if !was_aside || self.record(shared, event, id).is_none() {
+                return Some(event);
+            }
+            shared.lane(id).move_to(event + 1);
+        }
     }
 
     /// The redelivery with the smallest event id that is not under way.
@@ -186,8 +202,7 @@ impl Engine {
         match found.await? {
             Ok(Some((first, _, Ok(page)))) => {
                 let mut shared = self.shared();
-                let lane = shared.lane(lane);
-                lane.read = lane.read.max(first);
+                shared.lane(lane).move_to(first);
                 Ok(Some(page))
             }
             Ok(Some((_, events, Err(fault)))) => {
@@ -201,6 +216,10 @@ impl Engine {
                 let mut shared = self.shared();
                 let end = shared.log.next;
                 let lane = shared.lane(lane);
+                if lane.current().is_some() {
+                    lane.move_to(end);
+                    return Ok(None);
+                }
                 error!(destination.name = %lane.destination, lost = lane.unread,
                     "the log has gaps; deliveries are missing");
                 lane.unread = 0;
@@ -222,7 +241,8 @@ impl Engine {
 
     fn bury_if_damaged(&self, lane: LaneId, event: u64, fault: &Fault) -> Result<(), QueueError> {
         match fault {
-            Fault::Damaged(_) => {
+            // The database panics on some damage.
+            Fault::Damaged(_) | Fault::Panicked => {
                 self.bury_unreadable(lane, event);
                 Ok(())
             }

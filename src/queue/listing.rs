@@ -2,6 +2,7 @@
 
 use crate::delivery::State;
 use crate::event::EventId;
+use crate::queue::aside::{Aside, Fate};
 use crate::queue::engine::Shared;
 use crate::queue::key::LaneId;
 use crate::queue::lane::{Lane, Now};
@@ -44,19 +45,20 @@ impl Shared {
         let planned = entry.planned(id)?;
         let lane = self.lane(id);
         let out = lane.out.get(&event);
-        if !lane.waits_in_log(event) {
-            return None;
-        }
-        let is_sending = out.is_some_and(|out| out.leased.is_some());
         let record = Record {
             trail: out.map(|out| out.trail.clone()).unwrap_or_default(),
             ..Record::waiting(About::new(entry), planned.route.clone(), 1)
         };
+        if !lane.waits_in_log(event) {
+            return lane.settled_with_its_range(event, record);
+        }
+        let is_sending = out.is_some_and(|out| out.leased.is_some());
         let next_try = out.filter(|out| out.leased.is_none() && out.trail.tries > 0);
         let next_try = next_try.map(|out| now.wall_at(out.not_before));
-        let state = waiting_state(lane, is_sending);
+        let (state, why) = lane.waiting_state(is_sending, lane.aside_of(event));
         Some(Delivery {
             state,
+            why,
             next_try: next_try.filter(|_| state == State::Waiting),
             ..delivery(event, lane, record)
         })
@@ -71,31 +73,62 @@ impl Shared {
         now: Now,
     ) -> Delivery {
         let lane = self.lane(id);
-        let is_waiting = record.state == State::Waiting;
         let parked = lane.parked.get(&event);
         let is_sending = parked.is_some_and(|parked| parked.leased.is_some())
             || lane.redelivering.contains_key(&event);
         let next_try = parked.map(|parked| now.wall_at(parked.not_before));
-        let state = if is_waiting {
-            waiting_state(lane, is_sending)
-        } else {
-            record.state
+        let stopped = parked.filter(|parked| lane.stops(event, parked));
+        let aside = stopped.and_then(|_| lane.stopped_at(event));
+        let (state, why) = match record.state {
+            State::Waiting => lane.waiting_state(is_sending, aside),
+            settled => (
+                settled,
+                record.reason.map(|reason| reason.in_words().into()),
+            ),
         };
         Delivery {
             state,
+            why,
             next_try: next_try.filter(|_| state == State::Waiting),
             ..delivery(event, lane, record)
         }
     }
 }
 
-fn waiting_state(lane: &Lane, is_sending: bool) -> State {
-    if is_sending {
-        State::Sending
-    } else if lane.held.is_some() {
-        State::Held
-    } else {
-        State::Waiting
+impl Lane {
+    /// A delivery whose range is settled although its own record is not written yet.
+    fn settled_with_its_range(&self, event: u64, record: Record) -> Option<Delivery> {
+        let aside = self.aside_of(event).filter(|aside| event >= aside.at)?;
+        let (state, reason) = aside.fate.settled()?;
+        Some(Delivery {
+            state,
+            reason: Some(reason),
+            why: Some(reason.in_words().into()),
+            settled: Some(aside.since),
+            ..delivery(event, self, record)
+        })
+    }
+
+    /// How a delivery waits, and why, if that needs words.
+    fn waiting_state(&self, is_sending: bool, aside: Option<&Aside>) -> (State, Option<String>) {
+        if is_sending {
+            return (State::Sending, None);
+        }
+        if let Some(aside) = aside.filter(|aside| aside.fate != Fate::Resumed) {
+            let words = format!(
+                "kept back since {}, when the destination was resumed for what is newer",
+                aside.since
+            );
+            return (State::Held, Some(words));
+        }
+        match &self.held {
+            Some(hold) => {
+                let (since, words) = (hold.held.since, &hold.held.words);
+                let words = format!("the destination is held since {since}: {words}");
+                (State::Held, Some(words))
+            }
+            None => (State::Waiting, None),
+        }
     }
 }
 
@@ -110,6 +143,7 @@ fn delivery(event: u64, lane: &Lane, record: Record) -> Delivery {
         route: record.route,
         state: record.state,
         reason: record.reason,
+        why: None,
         round: record.round,
         received: record.about.received,
         settled: record.settled,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 use crate::clock::Timestamp;
 use crate::queue::chunk::Damaged;
@@ -38,6 +38,20 @@ impl Engine {
     }
 
     fn each_head(&self, from: u64, mut each: impl FnMut(Head)) -> Result<(), Fault> {
+        self.heads_while(from, |head| {
+            each(head);
+            true
+        })
+    }
+
+    /// The same one by one, beginning with the page that this sequence lies in, until `each` has
+    /// seen enough.
+    pub(super) fn heads_while(
+        &self,
+        from: u64,
+        mut each: impl FnMut(Head) -> bool,
+    ) -> Result<(), Fault> {
+        let from = self.head_of(from)?.map_or(from, |head| head.first);
         let mut range = key::head(from)..key::all(b"h").end;
         loop {
             let heads = self.store.scan(range.clone(), STEP)?;
@@ -47,7 +61,9 @@ impl Engine {
             range.start = [last.as_ref(), &[0]].concat();
             for (key, value) in &heads {
                 let first = key::first_of_head(key).ok_or(Damaged)?;
-                each(Head::decode(first, value)?);
+                if !each(Head::decode(first, value)?) {
+                    return Ok(());
+                }
             }
         }
     }
@@ -120,9 +136,7 @@ impl Engine {
             shared.take_in(&head);
         })?;
         if strangers {
-            return Err(
-                anyhow!("what waits for some destinations has lost its lane").context(Damaged),
-            );
+            return Err(Damaged).context("what waits for some destinations has lost its lane");
         }
         self.tell_of_gaps(&mut shared, gaps.finish(next))?;
         duplicates.skip_to(next);
@@ -142,7 +156,7 @@ impl Engine {
                 };
                 range.start = [last.as_ref(), &[0]].concat();
                 for (event, of) in records.iter().filter_map(|(key, _)| key::of_record(key)) {
-                    if of == lane.id && missing > 0 {
+                    if of == lane.id && missing > 0 && lane.aside_of(event).is_none() {
                         lane.ahead.insert(event);
                         missing -= 1;
                     }

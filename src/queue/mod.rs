@@ -5,7 +5,9 @@
 //! All but [`Queue::settle`] are durable when they return.
 
 mod append;
+mod aside;
 mod build;
+mod bulk;
 mod cache;
 mod chunk;
 mod codes;
@@ -39,11 +41,14 @@ mod pick;
 mod read;
 mod record;
 mod recover;
+mod resume;
 mod retention;
 mod salvage;
 mod settle;
+mod settle_aside;
 mod status;
 mod store;
+mod summary;
 mod token;
 mod trail;
 mod view;
@@ -60,9 +65,9 @@ use crate::queue::engine::Engine;
 
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
-    Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
-    Settlement, Stats,
+    Again, Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec,
+    LaneStatus, Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range,
+    Redelivered, Redelivery, Repeats, Rest, Resume, Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -144,7 +149,8 @@ impl Queue {
         self.engine().next_past_head(destination).await
     }
 
-    /// Ends a lease. Written with the next commit, at the latest after 50 ms.
+    /// Ends a lease. Written with the next commit, at the latest after 50 ms. Whoever settles asks
+    /// for the next: [`woken`](Queue::woken) names a strict lane only when something else happens.
     pub fn settle(&self, lease: Lease, settlement: Settlement, trace: Option<Trace>) {
         self.engine().settle(lease, settlement, trace);
     }
@@ -159,9 +165,16 @@ impl Queue {
         self.engine().hold(destination, words).await
     }
 
-    /// Ends any hold.
+    /// Ends any hold, and lets everything go on.
     pub async fn resume(&self, destination: &str) -> Result<(), QueueError> {
-        self.engine().resume(destination).await
+        self.resume_with(destination, Resume::default()).await?;
+        Ok(())
+    }
+
+    /// Ends any hold, for all or a part of what waits; says how many deliveries stay behind. They
+    /// are one decision, whatever their number; their records follow by and by.
+    pub async fn resume_with(&self, destination: &str, how: Resume) -> Result<u64, QueueError> {
+        self.engine().resume(destination, how).await
     }
 
     /// How many `discard` would cancel.
@@ -189,6 +202,17 @@ impl Queue {
         self.engine().redeliver(event, destinations).await
     }
 
+    /// Starts a new round for all settled deliveries that the filter takes, oldest event first, or
+    /// counts them. Durable step by step: what it had started when it broke off waits, and a
+    /// further call goes on with the rest.
+    pub async fn redeliver_all(
+        &self,
+        filter: Filter,
+        how: Again,
+    ) -> Result<Redelivered, QueueError> {
+        self.engine().redeliver_all(filter, how).await
+    }
+
     /// Looks through deliveries, newest first, for at most 25 ms and `limit` of them.
     pub async fn find(
         &self,
@@ -214,7 +238,7 @@ impl Queue {
         self.engine().event(id).await
     }
 
-    /// All lanes, by name.
+    /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
     }

@@ -206,8 +206,31 @@ pub enum Settlement {
 pub enum Range {
     /// All that waits.
     All,
+    /// What was kept back when the lane was resumed.
+    KeptBack,
     /// One delivery.
     One(EventId),
+}
+
+/// How a lane goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// Only what was received after this moment; `None`: everything.
+    pub newer_than: Option<Timestamp>,
+    /// What becomes of the rest; kept back unless said otherwise. Without `newer_than`, the rest
+    /// is what was kept back before, and goes first unless said otherwise.
+    pub rest: Option<Rest>,
+}
+
+/// What becomes of deliveries that a resumed lane leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They wait, in state `held`, until a person decides.
+    Keep,
+    /// They become dead letters.
+    Dead,
+    /// One message says what they were, and they are skipped.
+    Summary,
 }
 
 /// Why a lane is held.
@@ -231,6 +254,8 @@ pub struct LaneStatus {
     /// Deliveries that wait, with those under way.
     pub waiting: u64,
     pub dead: u64,
+    /// Of those that wait, how many were kept back on resuming, and since when.
+    pub kept_back: Option<(u64, Timestamp)>,
     /// When the oldest waiting event was received.
     pub oldest: Option<Timestamp>,
     /// When the head is tried next, if it failed.
@@ -251,6 +276,32 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Searched in the summary, without case.
     pub text: Option<String>,
+}
+
+/// How many deliveries to send again, and from where on.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// Count, and change nothing.
+    pub dry_run: bool,
+    /// At most about so many, and for at most a second; `None`: all.
+    pub limit: Option<u64>,
+    /// The [`next`](Redelivered::next) of the call before.
+    pub cursor: Option<String>,
+}
+
+/// What sending many again came to.
+#[derive(Clone, Debug, Default)]
+pub struct Redelivered {
+    /// Deliveries that the filter took.
+    pub matched: u64,
+    /// Of them, those that wait again now.
+    pub requeued: u64,
+    /// Of them, those whose event is no longer kept or whose destination is not configured.
+    pub impossible: u64,
+    /// With `dry_run`: the oldest few.
+    pub sample: Vec<Delivery>,
+    /// Where to go on, if a limit was reached.
+    pub next: Option<String>,
 }
 
 /// A page of what `find` found, newest first.
@@ -275,6 +326,8 @@ pub struct Delivery {
     pub route: Option<Arc<str>>,
     pub state: State,
     pub reason: Option<Reason>,
+    /// Why it stands as it does, in words, where its attempts do not say it.
+    pub why: Option<String>,
     pub round: u32,
     pub received: Timestamp,
     pub settled: Option<Timestamp>,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 
 use crate::clock::{Clock, Timestamp};
 use crate::queue::chunk::{Damaged, Kind, Of};
@@ -56,6 +56,7 @@ fn open_store(
 ) -> anyhow::Result<Arc<Engine>> {
     check_format(&store)?;
     let log = marks(&store)?;
+    check_ends(&store, log.next)?;
     let attempts = number(&store, "attempt")?.unwrap_or(1);
     let alive = number(&store, "alive")?;
     let shared = Shared {
@@ -128,13 +129,14 @@ fn marks(store: &Store) -> anyhow::Result<Log> {
     });
     let heads_end = heads_end.transpose()?;
     let mark = number(store, "next")?;
-    let witnessed = store.witnessed();
+    let witnessed = store.witnessed().map(|testimony| testimony.next);
     let is_empty = store.get(&key::mark("format"))?.is_none();
     if is_empty && let Some(next) = witnessed.filter(|next| *next > 1) {
-        return Err(anyhow!("it held events up to {} and is empty now", next - 1).context(Damaged));
+        return Err(Damaged)
+            .with_context(|| format!("it held events up to {} and is empty now", next - 1));
     }
     if mark.is_none() && heads_end.is_some() {
-        return Err(anyhow!("its mark of the next event is gone").context(Damaged));
+        return Err(Damaged).context("its mark of the next event is gone");
     }
     let ends = [mark, heads_end, witnessed];
     Ok(Log {
@@ -143,6 +145,16 @@ fn marks(store: &Store) -> anyhow::Result<Log> {
         next: ends.into_iter().flatten().max().unwrap_or(1),
         events: 0,
     })
+}
+
+/// New events and records are written at the ends of their ranges: those must be sound.
+fn check_ends(store: &Store, next: u64) -> Result<(), Fault> {
+    let ends = [
+        key::page_chunk(next, 0),
+        key::record(next, 0),
+        key::body_chunk(next, 0, 0),
+    ];
+    ends.iter().try_for_each(|end| store.get(end).map(drop))
 }
 
 fn number(store: &Store, name: &str) -> anyhow::Result<Option<u64>> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::info;
+
 use crate::delivery::{Reason, State};
 use crate::event::EventId;
 use crate::queue::engine::{Engine, Shared};
@@ -34,22 +36,12 @@ impl Engine {
                 words: cut(&words, HELD_WORDS).to_owned(),
                 since,
             };
+            info!(
+                destination.name = destination,
+                "{destination} is held: {}", held.words
+            );
             lane.held = Some(Hold { held, probe: None });
             let write = lane.write(now);
-            self.push(&mut shared, vec![write])
-        };
-        self.durable(stamp).await
-    }
-
-    pub(super) async fn resume(&self, destination: &str) -> Result<(), QueueError> {
-        let stamp = {
-            let mut shared = self.shared();
-            let id = shared.lane_id(destination)?;
-            let now = self.now();
-            let lane = shared.lane(id);
-            lane.end_hold(now);
-            let write = lane.write(now);
-            self.wake(&mut shared, id);
             self.push(&mut shared, vec![write])
         };
         self.durable(stamp).await
@@ -63,6 +55,10 @@ impl Engine {
         let lane = self.shared().lane_id(destination)?;
         match range {
             Range::All => Ok(self.shared().lane(lane).waiting()),
+            Range::KeptBack => {
+                let kept = self.shared().lane(lane).kept_back();
+                Ok(kept.map_or(0, |(count, _)| count))
+            }
             Range::One(event) => {
                 let place = self
                     .blocking(move |engine| engine.place_of(lane, event.0))
@@ -79,24 +75,56 @@ impl Engine {
         range: Range,
         expect: Option<u64>,
     ) -> Result<u64, QueueError> {
+        let _turn = self.operating.lock().await;
         let found = self.count(destination, range).await?;
         if let Some(expected) = expect.filter(|expected| *expected != found) {
             return Err(QueueError::Changed { expected, found });
         }
-        let lane = self.shared().lane_id(destination)?;
+        let id = self.shared().lane_id(destination)?;
         let until = self.shared().log.next;
-        let mut cancelled = 0;
-        loop {
-            let step = self
-                .blocking(move |engine| engine.cancel_some(lane, range, until))
-                .await?;
-            let (some, stamp) = step.map_err(|_| QueueError::Unavailable)?;
+        let mut cancelled = match range {
+            Range::One(event) => return self.cancel_these(id, vec![event.0]).await,
+            Range::All | Range::KeptBack => self.cancel_log(id, range).await?,
+        };
+        while range == Range::All {
+            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
+            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
+            let some = self.cancel_these(id, single).await?;
             cancelled += some;
-            self.durable(stamp).await?;
-            if some == 0 || matches!(range, Range::One(_)) {
-                return Ok(cancelled);
+            if some == 0 {
+                break;
             }
         }
+        info!(
+            destination.name = destination,
+            cancelled, "{cancelled} deliveries to {destination} are cancelled"
+        );
+        Ok(cancelled)
+    }
+
+    /// Cancels what waits in the log with one write, whatever its number; says how many.
+    async fn cancel_log(&self, id: LaneId, range: Range) -> Result<u64, QueueError> {
+        let (cancelled, stamp) = {
+            let mut shared = self.shared();
+            let (now, end) = (self.now(), shared.log.next);
+            let lane = shared.lane(id);
+            let cancelled = lane.cancel_log(range, end, now.wall);
+            let write = lane.write(now);
+            (cancelled, self.push(&mut shared, vec![write]))
+        };
+        self.durable(stamp).await?;
+        Ok(cancelled)
+    }
+
+    async fn cancel_these(
+        self: &Arc<Engine>,
+        id: LaneId,
+        events: Vec<u64>,
+    ) -> Result<u64, QueueError> {
+        let step = self.blocking(move |engine| engine.cancel_some(id, events));
+        let (cancelled, stamp) = step.await?.map_err(|_| QueueError::Unavailable)?;
+        self.durable(stamp).await?;
+        Ok(cancelled)
     }
 
     pub(super) async fn redeliver(
@@ -117,6 +145,10 @@ impl Engine {
             let mut stamp = 0;
             for id in ids? {
                 let destination = shared.lane(id).destination.clone();
+                if shared.lane(id).run.is_none() {
+                    let words = format!("{destination} is no longer a destination in relay.yaml");
+                    return Err(QueueError::Refused(words));
+                }
                 let planned = entry.planned(id).cloned().unwrap_or_else(|| Planned {
                     lane: id,
                     destination: destination.clone(),
@@ -146,32 +178,24 @@ impl Engine {
         let was_planned = entry.planned(id).is_some();
         let lane = shared.lane(id);
         let before = known.as_ref().map(|record| record.state);
-        if (was_planned && lane.waits_in_log(event)) || before == Some(State::Waiting) {
+        let waits = match before {
+            Some(state) => state == State::Waiting,
+            None => was_planned && lane.waits_in_log(event),
+        };
+        if waits {
             return None;
         }
-        let record = match known {
-            Some(known) => Record {
-                round: known.round + 1,
-                sent: known.sent,
-                route: known.route.or_else(|| route.clone()),
-                trail: known.trail.next_round(),
-                ..Record::waiting(known.about, None, 1)
-            },
+        Some(match known {
+            Some(known) => {
+                let route = known.route.clone().or_else(|| route.clone());
+                self.begin_round(shared, event, id, Record { route, ..known })
+            }
             None => {
                 let round = if was_planned { 2 } else { 1 };
-                Record::waiting(About::new(entry), route.clone(), round)
+                let record = Record::waiting(About::new(entry), route.clone(), round);
+                self.let_wait(shared, event, id, (None, record))
             }
-        };
-        lane.redeliveries += 1;
-        shared.count(id, before, Some(State::Waiting));
-        let now = self.now();
-        let writes = vec![
-            (key::record(event, id), Some(record.encode())),
-            (key::redelivery(id, event), Some(Vec::new())),
-            shared.lane(id).write(now),
-        ];
-        self.wake(shared, id);
-        Some(self.push(shared, writes))
+        })
     }
 
     /// Where the delivery waits, if it does.
@@ -191,15 +215,10 @@ impl Engine {
         Ok((planned && lane.waits_in_log(event)).then_some(Place::Log))
     }
 
-    /// Cancels the one, or a number of the oldest before `until`; says how many, and the stamp
-    /// of what is written.
-    fn cancel_some(&self, id: LaneId, range: Range, until: u64) -> Result<(u64, u64), Fault> {
-        let some = match range {
-            Range::One(event) => vec![event.0],
-            Range::All => self.oldest_waiting(id, until)?,
-        };
+    /// Cancels those of them that wait; says how many, and the stamp of what is written.
+    fn cancel_some(&self, id: LaneId, events: Vec<u64>) -> Result<(u64, u64), Fault> {
         let (mut cancelled, mut stamp) = (0, 0);
-        for event in some {
+        for event in events {
             let Some(place) = self.place_of(id, event)? else {
                 continue;
             };
@@ -212,29 +231,20 @@ impl Engine {
         Ok((cancelled, stamp))
     }
 
-    fn oldest_waiting(&self, id: LaneId, until: u64) -> Result<Vec<u64>, Fault> {
-        let (mut some, mut from) = {
-            let mut shared = self.shared();
-            let range = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);
-            let redeliveries = self.scan(&shared, range, STEP)?;
-            let lane = shared.lane(id);
-            let out = lane.out.keys().chain(lane.parked.keys()).copied();
-            let waiting = redeliveries
-                .iter()
-                .filter_map(|(key, _)| key::event_of_waiting(key));
-            (out.chain(waiting).collect::<Vec<u64>>(), lane.read)
-        };
-        while some.len() < STEP {
-            let Some(head) = self.head_with(id, from)? else {
-                break;
-            };
-            let ahead = self.shared().lane(id).ahead.clone();
-            let events = (from.max(head.first)..head.range().end)
-                .filter(|event| *event < until && head.goes_to(*event, id));
-            some.extend(events.filter(|event| !ahead.contains(event)));
-            from = head.range().end;
-        }
-        Ok(some)
+    /// A number of those before `until` that are under way, or wait outside the log.
+    fn waiting_singly(&self, id: LaneId, until: u64) -> Result<Vec<u64>, Fault> {
+        let mut shared = self.shared();
+        let keys = key::redelivery(id, 0)..key::redelivery(id, until);
+        let redeliveries = self.scan(&shared, keys, STEP)?;
+        let redeliveries = redeliveries
+            .iter()
+            .filter_map(|(key, _)| key::event_of_waiting(key));
+        let lane = shared.lane(id);
+        let mut single: Vec<u64> = lane.out.keys().chain(lane.parked.keys()).copied().collect();
+        single.extend(redeliveries);
+        single.retain(|event| *event < until);
+        single.truncate(STEP);
+        Ok(single)
     }
 
     fn cancel(&self, id: LaneId, event: u64, place: Place, entry: &Entry) -> u64 {

@@ -120,6 +120,22 @@ impl Pending {
         }
     }
 
+    /// Gives up what cannot be written; gives those keys.
+    pub(super) fn give_up(&mut self, mut can_be_written: impl FnMut(&[u8]) -> bool) -> Vec<Key> {
+        let mut given_up = Vec::new();
+        for group in &mut self.groups {
+            group.writes.retain(|(key, _)| {
+                let keeps = can_be_written(key);
+                if !keeps {
+                    self.latest.remove(key);
+                    given_up.push(key.clone());
+                }
+                keeps
+            });
+        }
+        given_up
+    }
+
     /// `None` when the disk has the last word.
     pub(super) fn get(&self, key: &[u8]) -> Option<Unwritten> {
         self.latest.get(key).map(|(_, value)| value.clone())

@@ -21,7 +21,7 @@ pub(super) enum Pick {
 impl Lane {
     /// What it would do now.
     pub(super) fn pick(&self, now: Duration) -> Pick {
-        let Some(run) = self.run else {
+        let Some(run) = self.run.filter(|_| !self.paused) else {
             return Pick::Nothing;
         };
         let under_way = self.under_way();
@@ -31,7 +31,8 @@ impl Lane {
             Some(Some(probe)) if under_way == 0 => return Pick::NotBefore(probe.at),
             Some(_) => return Pick::Nothing,
         };
-        let is_full = self.parked.len() >= PARKED;
+        // What is under way may have to be parked as well.
+        let is_full = self.parked.len() + self.out.len() + self.redelivering.len() >= PARKED;
         let width = if run.loose && !is_full { run.width } else { 1 };
         if under_way >= width {
             return Pick::Nothing;
@@ -50,7 +51,7 @@ impl Lane {
         for (event, parked) in self
             .parked
             .iter()
-            .filter(|(_, parked)| parked.leased.is_none())
+            .filter(|(event, parked)| parked.leased.is_none() && !self.stops(**event, parked))
         {
             if parked.not_before <= now {
                 return Pick::Parked(*event);
@@ -60,7 +61,7 @@ impl Lane {
         if !is_full && self.redeliveries > self.redelivering.len() as u64 {
             return Pick::Redelivery;
         }
-        if self.unread > 0 && !(is_full && run.loose) && !self.out.values().any(Out::is_retried) {
+        if self.has_unread() && !(is_full && run.loose) && !self.out.values().any(Out::is_retried) {
             return Pick::Log;
         }
         if soonest == Duration::MAX {
@@ -72,7 +73,7 @@ impl Lane {
 
     /// Whether there may be something past a head that failed, and nothing is under way.
     pub(super) fn may_look_past_head(&self) -> bool {
-        let runs = self.run.is_some_and(|run| !run.loose) && self.held.is_none();
+        let runs = self.run.is_some_and(|run| !run.loose) && self.held.is_none() && !self.paused;
         let head = self.out.first_key_value();
         runs && self.under_way() == 0 && head.is_some_and(|(_, head)| head.is_retried())
     }

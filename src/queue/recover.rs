@@ -4,6 +4,7 @@ use tracing::{error, info, warn};
 
 use crate::queue::QueueError;
 use crate::queue::head::Head;
+use crate::queue::key;
 use crate::queue::store::Fault;
 use crate::queue::writer::{IDLE, Writer};
 
@@ -19,7 +20,7 @@ impl Writer {
         let mut last = String::new();
         loop {
             self.refuse_waiting();
-            match self.try_again() {
+            match self.try_again(fault) {
                 Ok(()) => break,
                 Err(error) if format!("{error:#}") == last => {}
                 Err(error) => {
@@ -41,8 +42,11 @@ impl Writer {
         true
     }
 
-    fn try_again(&mut self) -> anyhow::Result<()> {
+    fn try_again(&mut self, fault: &Fault) -> anyhow::Result<()> {
         self.engine.store.reopen()?;
+        if matches!(fault, Fault::Damaged(_) | Fault::Panicked) {
+            self.give_up_what_is_damaged();
+        }
         self.engine.repair_tail()?;
         let known = self.engine.shared().log.next;
         for head in self.engine.heads_from(known)? {
@@ -51,6 +55,28 @@ impl Writer {
         let alive = self.engine.alive_mark();
         self.engine.shared().pending.push(vec![alive]);
         Ok(self.commit(None)?)
+    }
+
+    /// A part of the database that cannot be read cannot be written either. What was to be
+    /// written there is given up, so that it stops nothing else.
+    fn give_up_what_is_damaged(&self) {
+        let store = &self.engine.store;
+        let can_be_written =
+            |key: &[u8]| !matches!(store.get(key), Err(Fault::Damaged(_) | Fault::Panicked));
+        let given_up = self.engine.shared().pending.give_up(can_be_written);
+        for key in given_up {
+            match key::of_record(&key) {
+                Some((event, _)) => error!(
+                    event.id = event,
+                    "what became of a delivery of event {event} cannot be written: the queue is \
+                     damaged there; stop the relay and run `gogs-relay salvage`"
+                ),
+                None => error!(
+                    "something cannot be written: the queue is damaged; stop the relay and run \
+                     `gogs-relay salvage`"
+                ),
+            }
+        }
     }
 
     /// A commit that failed may be there all the same.

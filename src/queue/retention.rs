@@ -17,6 +17,7 @@ use crate::queue::page::{self, Entry};
 use crate::queue::pending::{REMOVALS, WINDOW};
 use crate::queue::record::{About, Record};
 use crate::queue::store::Fault;
+use crate::queue::summary::Summaries;
 use crate::queue::token::Place;
 use crate::queue::walk::Walk;
 
@@ -36,6 +37,7 @@ pub(super) struct Retention {
     dead: Walk,
     /// The head of the oldest page, once it was read.
     oldest: Option<Head>,
+    summaries: Summaries,
     alive_at: Duration,
     reserve_at: Duration,
 }
@@ -46,6 +48,7 @@ impl Retention {
             history: Walk::new(false),
             dead: Walk::new(true),
             oldest: None,
+            summaries: Summaries::default(),
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
             reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
         }
@@ -58,6 +61,10 @@ impl Retention {
         duplicates: &mut Duplicates,
     ) -> Result<(), Fault> {
         self.say_alive(engine);
+        let is_counting = self.summaries.step(engine)?;
+        if engine.settle_asides()? || is_counting {
+            engine.shared().urgent = true;
+        }
         self.look_after_reserve(engine);
         let settled_from = std::mem::replace(&mut engine.shared().settled_from, u64::MAX);
         for walk in [&mut self.history, &mut self.dead] {
@@ -137,12 +144,12 @@ impl Retention {
         for lane in shared.lanes.iter_mut().skip(1) {
             lane.catch_up(next);
         }
-        let is_passed = shared.lanes.iter().skip(1).all(|lane| lane.cursor() >= end);
+        let is_passed = shared.lanes.iter().skip(1).all(|lane| lane.floor() >= end);
         if is_passed {
             // What is removed is written after this.
             let now = engine.now();
             let behind = shared.lanes.iter_mut().skip(1);
-            let behind = behind.filter(|lane| lane.written_cursor < end);
+            let behind = behind.filter(|lane| lane.written_floor < end);
             let writes: Vec<(Key, Option<Vec<u8>>)> = behind.map(|lane| lane.write(now)).collect();
             if !writes.is_empty() {
                 engine.push(&mut shared, writes);
@@ -213,6 +220,8 @@ impl Engine {
         let stub = (key::head(head.first), Some(head.stub().encode()));
         self.push(&mut shared, vec![stub]);
         let chunks = (0..head.chunks).map(|n| key::page_chunk(head.first, n));
+        // What cannot be read cannot be removed either.
+        let chunks = chunks.filter(|key| entries.is_some() || self.store.get(key).is_ok());
         self.push_removals(&mut shared, chunks.collect());
         self.cache().remove(head.first);
         Ok(())
@@ -231,10 +240,10 @@ impl Engine {
         let mut any = false;
         let lanes = head.lanes().filter(|(of, _)| *of == event);
         for (_, id) in lanes.collect::<Vec<_>>() {
-            let lane = shared.lane(id);
-            if !lane.waits_in_log(event) {
+            if self.settles_with_its_range(shared, id, event, entry) {
                 continue;
             }
+            let lane = shared.lane(id);
             if !any {
                 warn!(event.id = event, destination.name = %lane.destination,
                     "the log is full: its oldest deliveries become dead letters");
@@ -251,9 +260,7 @@ impl Engine {
                 ..Record::waiting(about, planned.and_then(|planned| planned.route.clone()), 1)
             };
             let mut writes = leave(lane, Place::Log, event);
-            if lane.out.is_empty() {
-                lane.read = lane.read.max(event + 1);
-            }
+            lane.pass(event);
             shared.count(id, None, Some(State::Dead));
             writes.push((key::record(event, id), Some(record.encode())));
             writes.push(shared.lane(id).write(now));
@@ -295,10 +302,14 @@ impl Engine {
         let first = key::body_chunk(event, 0, 0);
         let stored = match shared.pending.get(&first) {
             Some(pending) => pending.map(|value| value.to_vec()),
-            None => self.store.get(&first)?.map(|value| value.to_vec()),
+            None => match self.store.get(&first) {
+                // It stays where it cannot be read.
+                Err(Fault::Damaged(_)) => return Ok(()),
+                stored => stored?.map(|value| value.to_vec()),
+            },
         };
         if let Some(stored) = stored {
-            let count = chunk::count_from(&stored)?;
+            let count = chunk::count_from(&stored).unwrap_or(0);
             let chunks = (0..count).map(|n| key::body_chunk(event, 0, n));
             self.push_removals(shared, chunks.collect());
         }

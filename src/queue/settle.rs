@@ -56,13 +56,17 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        self.wake(&mut shared, lane);
+        // In a strict lane nobody else has anything to do now than whoever settles.
+        if shared.lane(lane).is_loose() {
+            self.wake(&mut shared, lane);
+        }
     }
 
     /// Takes back a lease that was dropped.
     pub(super) fn give_back(&self, token: &LeaseToken) {
         let mut shared = self.shared();
         if take_back(&mut shared, token).is_some() {
+            shared.lane(token.lane).goes_back_aside(token.event);
             self.wake(&mut shared, token.lane);
         }
     }
@@ -99,10 +103,11 @@ impl Engine {
         error!(event.id = event, destination.name = %shared.lane(lane).destination,
             "stored event {event} cannot be read");
         let known = self.record(&shared, event, lane);
+        let waits_beside = (known.as_ref()).is_some_and(|record| record.state == State::Waiting);
         let record = known.unwrap_or_else(|| Record::waiting(About::unknown(), None, 1));
         let place = if shared.lane(lane).parked.contains_key(&event) {
             Place::Parked
-        } else if record.round > 1 {
+        } else if waits_beside {
             Place::Redelivery
         } else {
             Place::Log
@@ -110,9 +115,11 @@ impl Engine {
         if place == Place::Log && !shared.lane(lane).waits_in_log(event) {
             return;
         }
-        if place == Place::Log && event >= shared.lane(lane).read {
-            shared.lane(lane).read = event;
-            shared.lane(lane).take_out(NOBODY);
+        if place == Place::Log && !shared.lane(lane).out.contains_key(&event) {
+            shared.lane(lane).move_to(event);
+            if shared.lane(lane).position() == event {
+                shared.lane(lane).take_out(NOBODY);
+            }
         }
         let ended = Ended {
             lane,
@@ -174,15 +181,18 @@ impl Engine {
         let now = self.now();
         let at = wait.map_or(now.elapsed, |wait| now.elapsed + wait);
         let lane = shared.lane(ended.lane);
-        let is_loose = lane.run.is_some_and(|run| run.loose);
         let parks = match ended.place {
-            Place::Log => is_loose && was_tried && wait.is_some(),
+            Place::Log => {
+                lane.is_loose() && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
+            }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,
         };
         let mut writes = Writes::new();
         if parks {
             writes = park(lane, ended, at, now, was_tried);
+        } else if lane.goes_back_aside(ended.event) {
+            // Its range was left behind while it was under way.
         } else if let Some(out) = lane.out.get_mut(&ended.event) {
             out.trail = ended.record.trail;
             out.not_before = if ended.leased.past_head {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::delivery::Reason;
+use crate::delivery::{Reason, State};
 use crate::event::EventId;
 use crate::queue::engine::Engine;
 use crate::queue::key::{self, LaneId};
@@ -45,10 +45,14 @@ impl Engine {
     pub(super) fn lanes(&self) -> Vec<LaneStatus> {
         let now = self.now();
         let count = self.shared().lanes.len();
-        let lanes = (1..count as LaneId).map(|id| {
-            let status = self.shared().lane(id).status(now);
+        let lanes = (1..count as LaneId).filter_map(|id| {
+            let status = {
+                let mut shared = self.shared();
+                let lane = shared.lane(id);
+                lane.is_shown().then(|| lane.status(now))?
+            };
             let oldest = (status.waiting > 0).then(|| self.oldest(id)).flatten();
-            LaneStatus { oldest, ..status }
+            Some(LaneStatus { oldest, ..status })
         });
         let mut statuses: Vec<LaneStatus> = lanes.collect();
         statuses.sort_by(|one, other| one.destination.cmp(&other.destination));
@@ -61,7 +65,11 @@ impl Engine {
             let mut shared = self.shared();
             let lane = shared.lane(id);
             let out = lane.out.keys().next().copied();
-            let unread = (out.is_none() && lane.unread > 0).then_some(lane.read);
+            let waiting = lane.asides.iter().filter(|aside| aside.fate.waits());
+            let waiting = waiting.filter(|aside| aside.count > 0);
+            let aside = waiting.map(|aside| aside.at).min();
+            let unread = (lane.unread > 0).then_some(lane.read);
+            let unread = [aside, unread].into_iter().flatten().min();
             (out, unread, lane.parked.keys().next().copied())
         };
         let redeliveries = key::redelivery(id, 0)..key::redelivery(id, u64::MAX);
@@ -108,6 +116,12 @@ impl Engine {
 }
 
 impl Lane {
+    /// A lane without a destination is of interest while something is left in it.
+    fn is_shown(&self) -> bool {
+        let has_something = self.waiting() > 0 || self.dead > 0;
+        !self.is_vacant() && (self.run.is_some() || has_something)
+    }
+
     fn status(&self, now: Now) -> LaneStatus {
         let head = self
             .out
@@ -132,7 +146,8 @@ impl Lane {
             orphaned: self.run.is_none(),
             held: self.held.as_ref().map(|hold| hold.held.clone()),
             waiting: self.waiting(),
-            dead: self.dead,
+            dead: self.dead + self.settled_aside(State::Dead),
+            kept_back: self.kept_back(),
             oldest: None,
             next_try: next.map(|at| now.wall_at(at)),
             failing_since: self.effective(self.failing, now.wall),

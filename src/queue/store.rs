@@ -20,7 +20,7 @@ use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside,
 use crate::queue::inspect;
 use crate::queue::key::Key;
 use crate::queue::lock;
-use crate::queue::witness::{self, Witness};
+use crate::queue::witness::{self, Testimony, Witness};
 
 pub(super) use sled::IVec as Value;
 
@@ -167,14 +167,14 @@ impl Store {
         })
     }
 
-    /// Every event before it was acknowledged, or may have been, when the queue ran last.
-    pub(super) fn witnessed(&self) -> Option<u64> {
-        witness::read(&self.folder).map(|testimony| testimony.next)
+    /// Where the log began and ended when the queue ran last.
+    pub(super) fn witnessed(&self) -> Option<Testimony> {
+        witness::read(&self.folder)
     }
 
-    /// A commit with all events before `next` is on stable storage.
-    pub(super) fn bear_witness(&self, next: u64) {
-        if let Err(error) = self.witness.say(next) {
+    /// A commit with all events from `first` to before `next` is on stable storage.
+    pub(super) fn bear_witness(&self, first: u64, next: u64) {
+        if let Err(error) = self.witness.say(first, next) {
             // Only the next start would have missed it, and only after damage.
             tracing::debug!(%error, "the witness of the queue cannot be written");
         }

@@ -159,7 +159,7 @@ impl Engine {
         let lane = shared.lane(id);
         lane.catch_up(next);
         // Until the lane has passed it, the record is what says that it is settled.
-        if record.state == State::Waiting || (id != 0 && event >= lane.cursor()) {
+        if record.state == State::Waiting || (id != 0 && lane.needs_record(event)) {
             return Ok(false);
         }
         if record.state == State::Dead {

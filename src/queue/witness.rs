@@ -9,20 +9,22 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const NAME: &str = "witness";
 
-/// `next sequence 8 | end of the file after an orderly end, or 0: 8 | crc 4`, big-endian.
+/// `first 8 | next 8 | end of the file after an orderly end, or 0: 8 | crc 4`, big-endian.
 #[derive(Debug)]
 pub(super) struct Witness {
     file: File,
-    next: AtomicU64,
+    log: Mutex<(u64, u64)>,
 }
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Testimony {
+    /// Every event before it was forgotten, with nothing of it left to do.
+    pub(super) first: u64,
     /// Every event before it was acknowledged, or may have been.
     pub(super) next: u64,
     /// So far the database's file reached when it was closed in order.
@@ -32,20 +34,21 @@ pub(super) struct Testimony {
 impl Witness {
     /// From now on the database is not closed in order until [`Witness::close`] says so.
     pub(super) fn open(folder: &Path) -> io::Result<Witness> {
-        let known = read(folder).map_or(1, |known| known.next);
+        let known = read(folder).map_or((1, 1), |known| (known.first, known.next));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         let witness = Witness {
             file: options.open(folder.join(NAME))?,
-            next: AtomicU64::new(known),
+            log: Mutex::new(known),
         };
         witness.write(0)?;
         witness.file.sync_data()?;
         Ok(witness)
     }
 
-    pub(super) fn say(&self, next: u64) -> io::Result<()> {
-        self.next.store(next, Ordering::Relaxed);
+    /// The log goes from `first` to before `next`.
+    pub(super) fn say(&self, first: u64, next: u64) -> io::Result<()> {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = (first, next);
         self.write(0)
     }
 
@@ -56,8 +59,8 @@ impl Witness {
     }
 
     fn write(&self, end: u64) -> io::Result<()> {
-        let next = self.next.load(Ordering::Relaxed);
-        let fields = [next.to_be_bytes(), end.to_be_bytes()];
+        let (first, next) = *self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let fields = [first, next, end].map(u64::to_be_bytes);
         let crc = crc32fast::hash(fields.as_flattened()).to_be_bytes();
         self.file
             .write_all_at(&[fields.as_flattened(), &crc].concat(), 0)
@@ -67,13 +70,14 @@ impl Witness {
 /// Nothing when it is not there, or damaged itself.
 pub(super) fn read(folder: &Path) -> Option<Testimony> {
     let bytes = fs::read(folder.join(NAME)).ok()?;
-    let (fields, crc) = bytes.split_at_checked(16)?;
-    let (next, end) = fields.split_at(8);
-    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-    let good = crc == crc32fast::hash(fields).to_be_bytes();
-    let testimony = Testimony {
-        next: number(next)?,
-        closed: number(end).filter(|end| *end > 0),
-    };
-    good.then_some(testimony)
+    let (fields, crc) = bytes.split_at_checked(24)?;
+    if crc != crc32fast::hash(fields).to_be_bytes() {
+        return None;
+    }
+    let number = |at: usize| fields[at..at + 8].try_into().map(u64::from_be_bytes).ok();
+    Some(Testimony {
+        first: number(0)?,
+        next: number(8)?,
+        closed: number(16).filter(|end| *end > 0),
+    })
 }

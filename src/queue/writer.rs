@@ -160,7 +160,8 @@ impl Writer {
     fn publish(&mut self, taken: &Taken, built: Option<Built>) {
         let engine = self.engine.clone();
         if let Some(built) = &built {
-            engine.store.bear_witness(built.head.range().end);
+            let first = engine.shared().log.first;
+            engine.store.bear_witness(first, built.head.range().end);
         }
         {
             let mut shared = engine.shared();

@@ -1,5 +1,7 @@
 //! Gogs' own format: the body and its signatures as Gogs sends them, and what answers mean.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -31,9 +33,14 @@ pub fn request(destination: &Gogs, event: &Event, json: &Bytes) -> (HeaderMap, B
     let signature = HeaderName::from_static("x-gogs-signature");
     match &destination.secret {
         Some(secret) => {
-            headers.insert(signature, hex_value("", secret, json));
+            let over_json = hex_hmac(secret, json);
+            let over_body = match destination.content_type {
+                ContentType::Json => Cow::Borrowed(&over_json),
+                ContentType::Form => Cow::Owned(hex_hmac(secret, &body)),
+            };
             let hub = HeaderName::from_static("x-hub-signature-256");
-            headers.insert(hub, hex_value("sha256=", secret, &body));
+            headers.insert(hub, hex_value(&format!("sha256={over_body}")));
+            headers.insert(signature, hex_value(&over_json));
         }
         None => {
             headers.insert(signature, HeaderValue::from_static(""));
@@ -81,10 +88,13 @@ fn form(json: &[u8]) -> Bytes {
     body.into()
 }
 
-fn hex_value(prefix: &str, secret: &SecretString, message: &[u8]) -> HeaderValue {
-    let digest = hmac_sha256(secret.expose_secret().as_bytes(), message);
-    let text = format!("{prefix}{}", hex::encode(digest));
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+fn hex_hmac(secret: &SecretString, message: &[u8]) -> String {
+    hex::encode(hmac_sha256(secret.expose_secret().as_bytes(), message))
+}
+
+/// Hexadecimal digits are always a header's value.
+fn hex_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// HMAC-SHA256, which takes a key of any length.

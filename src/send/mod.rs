@@ -11,6 +11,7 @@ mod request;
 pub mod turn;
 
 mod dial;
+mod pool;
 pub mod transport;
 
 pub mod discord;

@@ -2,6 +2,7 @@
 //! 64 KiB of an answer, and never connects to a cloud's metadata address.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,16 +11,19 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::rt::Executor;
 use hyper::{Method, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
 use crate::send::dial::{DialError, Dialler, causes};
+use crate::send::pool::{Pool, Sender};
 
 /// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
@@ -30,14 +34,11 @@ pub const COMMAND: usize = 16 * 1024 * 1024;
 /// So many preliminary answers (1xx) are passed over.
 const PRELIMINARY: usize = 100;
 
-/// Idle connections to one host that are kept.
-const IDLE: usize = 16;
-const IDLE_FOR: Duration = Duration::from_secs(60);
-
-/// A pool of connections.
+/// Sends requests, each over a connection of its own for as long as it takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<Dialler>, Full<Bytes>>,
+    connector: HttpsConnector<Dialler>,
+    pool: Pool,
     clock: Clock,
 }
 
@@ -91,13 +92,12 @@ impl Transport {
             .https_or_http()
             .enable_http1()
             .wrap_connector(Dialler::new());
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(IDLE)
-            .http1_title_case_headers(true)
-            .build(connector);
-        Transport { client, clock }
+        let pool = Pool::default();
+        Transport {
+            connector,
+            pool,
+            clock,
+        }
     }
 
     /// Sends a request. `limit` holds from dialling to the end of the answer.
@@ -105,82 +105,161 @@ impl Transport {
     /// # Errors
     /// When no status line came; an answer whose body breaks off is an [`Answer`].
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
-        let deadline = self.clock.elapsed().saturating_add(limit);
         let most = request.most;
-        let mut prepared = prepare(request)?;
-        let flooded = count_preliminary(&mut prepared);
-        let head = flooded.run_until_cancelled(self.client.request(prepared));
-        let response = match self.clock.timeout(limit, head).await {
-            Ok(Some(Ok(response))) => response,
-            Ok(Some(Err(error))) => return Err(classify(&error)),
-            Ok(None) => {
-                return Err(Failure::Trouble {
-                    reason: Reason::Reset,
-                    words: "preliminary answers (1xx) without end".to_owned(),
-                });
+        let (origin, mut request) = prepare(request)?;
+        let flooded = count_preliminary(&mut request);
+        let mut begun = None;
+        let exchange = async {
+            let sent = flooded.run_until_cancelled(self.send(&origin, request));
+            let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
+            let (sender, response) = sent.await.ok_or_else(endless)??;
+            let (head, body) = response.into_parts();
+            let begun = begun.insert(Begun::new(head));
+            if begun.read(body, most).await {
+                self.pool.keep(&origin, sender, self.clock.elapsed());
             }
-            Err(_) => {
-                return Err(Failure::Trouble {
-                    reason: Reason::Timeout,
-                    words: format!("no answer within {} s", limit.as_secs_f64()),
-                });
-            }
+            Ok(())
         };
-        Ok(self.read(response, most, deadline).await)
+        let ended = self.clock.timeout(limit, exchange).await;
+        match (begun, ended) {
+            (Some(begun), _) => Ok(begun.answer()),
+            (None, Ok(Err(failure))) => Err(failure),
+            (None, _) => Err(Failure::Trouble {
+                reason: Reason::Timeout,
+                words: format!("no answer within {} s", limit.as_secs_f64()),
+            }),
+        }
     }
 
-    async fn read(&self, response: Response<Incoming>, most: usize, deadline: Duration) -> Answer {
-        let (head, mut incoming) = response.into_parts();
-        let mut body = BytesMut::new();
-        let reading = async {
-            while body.len() < most {
-                match incoming.frame().await {
-                    None => return None,
-                    Some(Err(_)) => return Some(Reason::Reset),
-                    Some(Ok(frame)) => {
-                        if let Some(data) = frame.data_ref() {
-                            let room = most - body.len();
-                            body.extend_from_slice(&data[..data.len().min(room)]);
-                        }
+    /// Sends over a kept connection, or over a new one when none takes the request any more.
+    async fn send(&self, origin: &Uri, mut request: Outgoing) -> Result<Sent, Failure> {
+        while let Some(mut sender) = self.pool.take(origin, self.clock.elapsed()) {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((sender, response)),
+                Err(mut error) => match error.take_message() {
+                    // The other side closed it before anything was written.
+                    Some(unsent) => request = unsent,
+                    None => return Err(broken(&error.into_error())),
+                },
+            }
+        }
+        let mut sender = self.connect(origin).await?;
+        let response = sender.send_request(request).await;
+        response
+            .map(|response| (sender, response))
+            .map_err(|error| broken(&error))
+    }
+
+    async fn connect(&self, origin: &Uri) -> Result<Sender, Failure> {
+        let mut connector = self.connector.clone();
+        let ready = poll_fn(|context| connector.poll_ready(context)).await;
+        ready.map_err(|error| undialled(&*error))?;
+        let dialled = connector.call(origin.clone()).await;
+        let stream = dialled.map_err(|error| undialled(&*error))?;
+        let mut builder = http1::Builder::new();
+        builder.title_case_headers(true);
+        let (sender, connection) = (builder.handshake(stream).await).map_err(|e| broken(&e))?;
+        // It ends when the sender is dropped or the other side closes; whoever waits for an
+        // answer is told why.
+        TokioExecutor::new().execute(async { drop(connection.await) });
+        Ok(sender)
+    }
+}
+
+type Outgoing = hyper::Request<Full<Bytes>>;
+
+/// The connection, to be kept when all is read, and the answer's head.
+type Sent = (Sender, Response<Incoming>);
+
+/// An answer that is being read.
+struct Begun {
+    head: hyper::http::response::Parts,
+    body: BytesMut,
+    cut: Option<Reason>,
+}
+
+impl Begun {
+    fn new(head: hyper::http::response::Parts) -> Begun {
+        Begun {
+            head,
+            body: BytesMut::new(),
+            // Until something else is known.
+            cut: Some(Reason::Timeout),
+        }
+    }
+
+    /// Reads the body; says whether its end was reached.
+    async fn read(&mut self, mut incoming: Incoming, most: usize) -> bool {
+        while self.body.len() < most {
+            match incoming.frame().await {
+                None => {
+                    self.cut = None;
+                    return true;
+                }
+                Some(Err(_)) => {
+                    self.cut = Some(Reason::Reset);
+                    return false;
+                }
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        let room = most - self.body.len();
+                        self.body.extend_from_slice(&data[..data.len().min(room)]);
                     }
                 }
             }
-            None
-        };
-        let left = deadline.saturating_sub(self.clock.elapsed());
-        let cut = self.clock.timeout(left, reading).await;
+        }
+        self.cut = None;
+        false
+    }
+
+    fn answer(self) -> Answer {
         Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.freeze(),
-            cut: cut.unwrap_or(Some(Reason::Timeout)),
+            status: self.head.status.as_u16(),
+            headers: self.head.headers,
+            body: self.body.freeze(),
+            cut: self.cut,
         }
     }
 }
 
-fn prepare(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure> {
-    let unusable = |_| Failure::Trouble {
+/// Scheme, host and port, and the request as it goes over a connection to there.
+fn prepare(request: Request<'_>) -> Result<(Uri, Outgoing), Failure> {
+    let unusable = || Failure::Trouble {
         reason: Reason::Dns,
         words: "the URL has no host that can be dialled".into(),
     };
     let mut headers = request.headers;
-    let mut bare = request.url.clone();
     // A name and password in the URL become a header, as Gogs itself does it.
-    if let Some(value) = basic_authorization(request.url) {
-        headers.insert(AUTHORIZATION, value);
-        let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
+    let uri: Uri = match basic_authorization(request.url) {
+        None => request.url.as_str().parse(),
+        Some(value) => {
+            headers.insert(AUTHORIZATION, value);
+            let mut bare = request.url.clone();
+            let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
+            bare.as_str().parse()
+        }
     }
-    let uri: Uri = bare.as_str().parse().map_err(unusable)?;
+    .map_err(|_| unusable())?;
+    let mut origin = uri.into_parts();
+    let authority = origin.authority.as_ref().ok_or_else(unusable)?;
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unusable())?;
+    headers.insert(HOST, host);
+    let root = hyper::http::uri::PathAndQuery::from_static("/");
+    let path = origin.path_and_query.replace(root);
+    let origin = Uri::from_parts(origin).map_err(|_| unusable())?;
     let mut prepared = hyper::Request::new(Full::new(request.body));
     *prepared.method_mut() = request.method;
-    *prepared.uri_mut() = uri;
+    *prepared.uri_mut() = path.map(Uri::from).unwrap_or_default();
     *prepared.headers_mut() = headers;
-    Ok(prepared)
+    Ok((origin, prepared))
 }
 
 /// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
 /// much.
-fn count_preliminary(request: &mut hyper::Request<Full<Bytes>>) -> CancellationToken {
+fn count_preliminary(request: &mut Outgoing) -> CancellationToken {
     let flooded = CancellationToken::new();
     let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
     hyper::ext::on_informational(request, move |_| {
@@ -204,26 +283,31 @@ fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn classify(error: &legacy::Error) -> Failure {
-    let trouble = |reason, words: &str| Failure::Trouble {
+/// Why there is no connection.
+fn undialled(error: &(dyn Error + 'static)) -> Failure {
+    match find::<DialError>(error) {
+        Some(DialError::Forbidden) => Failure::Forbidden,
+        Some(DialError::Dns) => trouble(Reason::Dns, "the host's name was not found"),
+        Some(DialError::Tcp(kind)) => tcp(*kind),
+        None => {
+            let words = format!("no TLS connection: {}", root_cause(error));
+            trouble(Reason::Tls, &words)
+        }
+    }
+}
+
+/// Why a connection gave no answer.
+fn broken(error: &hyper::Error) -> Failure {
+    match error.is_parse() {
+        true => trouble(Reason::Reset, "what came back is not an HTTP answer"),
+        false => trouble(Reason::Reset, "the connection broke before the answer"),
+    }
+}
+
+fn trouble(reason: Reason, words: &str) -> Failure {
+    Failure::Trouble {
         reason,
         words: words.to_owned(),
-    };
-    match find::<DialError>(error) {
-        Some(DialError::Forbidden) => return Failure::Forbidden,
-        Some(DialError::Dns) => return trouble(Reason::Dns, "the host's name was not found"),
-        Some(DialError::Tcp(kind)) => return tcp(*kind),
-        None => {}
-    }
-    if error.is_connect() {
-        let words = format!("no TLS connection: {}", root_cause(error));
-        return trouble(Reason::Tls, &words);
-    }
-    match find::<hyper::Error>(error) {
-        Some(error) if error.is_parse() => {
-            trouble(Reason::Reset, "what came back is not an HTTP answer")
-        }
-        _ => trouble(Reason::Reset, "the connection broke before the answer"),
     }
 }
 
@@ -237,10 +321,7 @@ fn tcp(kind: std::io::ErrorKind) -> Failure {
         ErrorKind::TimedOut => (Reason::Timeout, "nobody answers at the address"),
         _ => (Reason::Refused, "the address cannot be reached"),
     };
-    Failure::Trouble {
-        reason,
-        words: words.to_owned(),
-    }
+    trouble(reason, words)
 }
 
 /// The first error of this type among an error and its causes.

@@ -498,7 +498,7 @@ async fn a_refused_signature_says_which_check_failed() {
     }
     let old = Post::json("gogs", PUSH).signed(PUSH);
     let changed = [("gogs".into(), source(&["brand-new"]))].into();
-    hooks.ingest.replace(&changed, router());
+    hooks.replace(&changed, router());
     check(&hooks, &old.bytes(), 401, "old secret").await;
     let new = Post::json("gogs", PUSH).header("X-Gogs-Signature", &sign("brand-new", PUSH));
     check(&hooks, &new.event("ping").bytes(), 200, "ping").await;

@@ -589,8 +589,7 @@ async fn corrected_settings_are_taken_at_the_next_attempt() {
         world
             .lane_is("ci", |lane| lane.next_try == Some(next))
             .await;
-        world.correct(vec![gogs("ci", &right)]);
-        world.hand.advance(s(1.0));
+        world.correct(vec![gogs("ci", &right)]).await;
         right.wait_for(1).await;
         world.idle("ci").await;
         assert_eq!(wrong.received().len(), 1);

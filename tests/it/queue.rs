@@ -319,8 +319,7 @@ async fn lanes_that_got_something_are_named_once() {
     let world = World::new(&[strict("slack"), strict("ci")]);
     world.append(1, &["ci"]).await;
     assert_eq!(world.queue.woken().await, vec![Arc::from("ci")]);
-    let lease = world.lease("ci").await;
-    world.queue.settle(lease, Settlement::Delivered, None);
+    drop(world.lease("ci").await);
     assert_eq!(world.queue.woken().await, vec![Arc::from("ci")]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use gogs_relay::app::{self, Listeners};
 use gogs_relay::clock::Clock;
@@ -29,9 +30,14 @@ impl TestRelay {
         let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = hooks.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let listeners = Listeners { hooks, admin };
+        let hangup = Arc::default();
+        let listeners = Listeners {
+            hooks,
+            admin,
+            hangup,
+        };
         let console = Box::new(std::io::sink());
-        let relay = app::run(loaded.config, listeners, clock, shutdown.clone(), console);
+        let relay = app::run(loaded, listeners, clock, shutdown.clone(), console);
         TestRelay {
             hooks: address,
             shutdown,

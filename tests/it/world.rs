@@ -1,11 +1,12 @@
 //! A small world for lanes: a real queue on disk, stand-ins on loopback, and a clock that only
 //! the test moves. A step of the clock follows a state that was seen, never a sleep.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Hand, Timestamp};
+use gogs_relay::config::{self, Config};
 use gogs_relay::delivery::{DeliveryId, Reason, State};
 use gogs_relay::destination::{
     ContentType, Destination, Discord, Gogs, Kind, Order, RetryPolicy, SecretUrl, Slack,
@@ -13,11 +14,12 @@ use gogs_relay::destination::{
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::plan::Templates;
 use gogs_relay::queue::{
-    Appended, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery, Queue, Redelivery,
-    Repeats,
+    Appended, Changes, Configured, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery,
+    Queue, Redelivery, Repeats,
 };
-use gogs_relay::send::lanes::{Lanes, LanesParts, Settings, lane_spec};
+use gogs_relay::send::lanes::{Lanes, LanesParts, lane_spec};
 use gogs_relay::send::transport::Transport;
+use gogs_relay::settings::Settings;
 use gogs_relay::standin::StandIn;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +103,7 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) clock: Clock,
     pub(crate) hand: Hand,
-    settings: watch::Sender<Arc<Settings>>,
+    in_force: watch::Sender<Arc<Settings>>,
     data: Arc<tempfile::TempDir>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -131,24 +133,20 @@ impl World {
         destinations: Vec<Destination>,
         plan: Plan,
     ) -> World {
-        let keep = Keep {
-            keep: s(365.0 * 86_400.0),
-            at_most: 1_000_000,
-        };
         let options = Options {
             data: data.path().to_owned(),
-            history: keep,
-            dead: keep,
-            dedupe: keep,
+            history: KEEP,
+            dead: KEEP,
+            dedupe: KEEP,
             backlog: 1_000_000,
             free_disk: 0,
         };
         let specs: Vec<_> = destinations.iter().map(lane_spec).collect();
         let queue = Queue::open(options, &specs, clock.clone()).unwrap();
-        let (settings, read_settings) = watch::channel(Arc::new(settings(destinations)));
+        let (in_force, settings) = watch::channel(Arc::new(settings(destinations)));
         let lanes = Lanes::new(LanesParts {
             queue: queue.clone(),
-            settings: read_settings,
+            settings,
             transport: Transport::new(clock.clone()),
             console: Arc::new(Mutex::new(std::io::sink())),
             clock: clock.clone(),
@@ -161,7 +159,7 @@ impl World {
             queue,
             clock: clock.clone(),
             hand: hand.clone(),
-            settings,
+            in_force,
             data,
             shutdown,
             tasks,
@@ -264,9 +262,17 @@ impl World {
         self.lane_is(name, |lane| lane.waiting == 0).await;
     }
 
-    /// New settings for attempts, as a reload would bring them; the queue is not told.
-    pub(crate) fn correct(&self, destinations: Vec<Destination>) {
-        self.settings.send_replace(Arc::new(settings(destinations)));
+    /// Puts other destinations in force, as a reload does.
+    pub(crate) async fn correct(&self, destinations: Vec<Destination>) -> Configured {
+        let lanes: Vec<_> = destinations.iter().map(lane_spec).collect();
+        let next = Arc::new(settings(destinations));
+        let changes = Changes {
+            lanes: &lanes,
+            history: KEEP,
+            dead: KEEP,
+        };
+        let adopt = || drop(self.in_force.send_replace(next));
+        self.queue.configure(changes, adopt).await.unwrap()
     }
 
     /// Asks the lanes to stop, and waits until they have.
@@ -298,17 +304,35 @@ impl World {
     }
 }
 
+const KEEP: Keep = Keep {
+    keep: Duration::from_secs(365 * 86_400),
+    at_most: 1_000_000,
+};
+
+/// A small configuration, for tests to change.
+pub(crate) fn config() -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.yaml");
+    let yaml = "sources: { gogs: { secret: s3cret } }\ndestinations: { screen: { console: } }\n";
+    std::fs::write(&path, yaml).unwrap();
+    let sets = |_: &Path| vec!["default".to_owned()];
+    config::load(&path, &Default::default(), &sets)
+        .unwrap()
+        .config
+}
+
 fn settings(destinations: Vec<Destination>) -> Settings {
     let by_name = destinations.into_iter().map(|destination| {
         let name = destination.name.clone();
-        (name, Arc::new(destination))
+        (name, destination)
     });
-    let (templates, problems) = Templates::load(std::path::Path::new("/nowhere"));
+    let (templates, problems) = Templates::load(Path::new("/nowhere"));
     assert!(problems.is_empty(), "{problems:?}");
-    Settings {
-        destinations: by_name.collect::<BTreeMap<_, _>>(),
-        templates: Arc::new(templates),
-    }
+    let config = Config {
+        destinations: by_name.collect(),
+        ..config()
+    };
+    Settings::new(config, Arc::new(templates)).unwrap()
 }
 
 pub(crate) fn body(number: u32) -> String {

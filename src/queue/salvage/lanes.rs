@@ -34,9 +34,15 @@ impl Lane {
     /// Whether a delivery that has no record may wait in the log.
     pub(super) fn may_wait(&self, event: u64) -> bool {
         self.value.as_ref().is_none_or(|value| {
-            let kept_back = |(from, to, _): &(u64, u64, _)| (*from..*to).contains(&event);
-            event >= value.cursor || value.kept_back.iter().any(kept_back)
+            event >= value.cursor || value.asides.iter().any(|aside| aside.holds(event))
         })
+    }
+
+    /// Whether a record of this event lies at or after the cursor, in no range of its own.
+    pub(super) fn is_ahead(&self, event: u64) -> bool {
+        let asides = self.value.as_ref().map(|value| &value.asides);
+        let is_aside = asides.is_some_and(|asides| asides.iter().any(|aside| aside.holds(event)));
+        !is_aside && self.cursor().is_some_and(|cursor| event >= cursor)
     }
 
     pub(super) fn waits(&mut self, event: u64) {

@@ -81,7 +81,7 @@ pub fn salvage(
     let _lock = lock::take_for_reading(from)?;
     let tree = Tree::read(from, &mut |done, of| progress(Step::Reading, done, of))?;
     let out = Output::new(to)?;
-    let witnessed = witness::read(from).map(|testimony| testimony.next);
+    let witnessed = witness::read(from);
     let mut rebuild = Rebuild::new(&tree, out, now, witnessed)?;
     rebuild.pages(&mut |done, of| progress(Step::Writing, done, of))?;
     rebuild.lost_pages()?;

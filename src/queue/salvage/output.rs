@@ -57,10 +57,10 @@ impl Output {
     }
 
     /// Everything is there: from now on it is a queue.
-    pub(super) fn finish(mut self, next: u64) -> anyhow::Result<()> {
+    pub(super) fn finish(mut self, first: u64, next: u64) -> anyhow::Result<()> {
         self.put(&key::mark("format"), &[FORMAT])?;
         self.commit()?;
-        self.store.bear_witness(next);
+        self.store.bear_witness(first, next);
         self.store.close_for_good();
         files::sync_files(&self.partial).context("sync the new queue")?;
         fs::rename(&self.partial, &self.folder)

@@ -20,6 +20,7 @@ use crate::queue::salvage::Salvaged;
 use crate::queue::salvage::lanes::Lane;
 use crate::queue::salvage::output::Output;
 use crate::queue::salvage::tree::Tree;
+use crate::queue::witness::Testimony;
 
 /// Attempts that may have been made after the newest that can be read.
 const ATTEMPTS: u64 = 10_000;
@@ -70,12 +71,12 @@ impl Known {
 }
 
 impl<'a> Rebuild<'a> {
-    /// Begins with marks, lanes and heads. At least up to `witnessed` there were events.
+    /// Begins with marks, lanes and heads.
     pub(super) fn new(
         tree: &'a Tree,
         out: Output,
         now: Timestamp,
-        witnessed: Option<u64>,
+        witnessed: Option<Testimony>,
     ) -> anyhow::Result<Rebuild<'a>> {
         match tree.get(&key::mark("format"))?.as_deref() {
             None | Some([FORMAT]) => {}
@@ -97,11 +98,10 @@ impl<'a> Rebuild<'a> {
         rebuild.report.holes = tree.holes;
         rebuild.read_lanes()?;
         rebuild.read_heads()?;
-        let next = rebuild.mark("next")?.max(witnessed).unwrap_or(1);
-        rebuild.next = rebuild.next.max(next);
-        let oldest = rebuild.heads.keys().next().copied();
-        let first = rebuild.mark("first")?.or(oldest);
-        rebuild.first = first.unwrap_or(1);
+        let said = witnessed.map_or((1, 1), |witnessed| (witnessed.first, witnessed.next));
+        let next = rebuild.mark("next")?.unwrap_or(1);
+        rebuild.next = rebuild.next.max(next).max(said.1);
+        rebuild.first = rebuild.mark("first")?.unwrap_or(1).max(said.0);
         Ok(rebuild)
     }
 
@@ -345,7 +345,7 @@ impl<'a> Rebuild<'a> {
                 self.out.put(&key::mark(name), &number.to_be_bytes())?;
             }
         }
-        self.out.finish(self.next)?;
+        self.out.finish(self.first, self.next)?;
         Ok(self.report)
     }
 

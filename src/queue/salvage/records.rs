@@ -82,7 +82,7 @@ impl Rebuild<'_> {
             State::Dead => lane.dead += 1,
             _ => lane.history += 1,
         }
-        if lane.cursor().is_some_and(|cursor| event >= cursor) {
+        if lane.is_ahead(event) {
             lane.ahead += 1;
         }
     }

@@ -72,7 +72,7 @@ async fn destinations_are_counted_where_they_are_many_or_none() {
         (vec!["a", "b", "c", "d", "e", "f"], json!(6)),
         (long.iter().map(String::as_str).collect(), json!(5)),
     ] {
-        hooks.ingest.replace(&sources(), router_to(&[], &names));
+        hooks.replace(&sources(), router_to(&[], &names));
         let answer = send(&hooks, &Post::json("open", PUSH).event("push"), 202).await;
         assert_eq!(answer.json()["destinations"], expected);
     }
@@ -81,9 +81,7 @@ async fn destinations_are_counted_where_they_are_many_or_none() {
         to: vec!["team-slack".into()],
         ..Route::default()
     };
-    hooks
-        .ingest
-        .replace(&sources(), router_to(&[only_issues], &["team-slack"]));
+    hooks.replace(&sources(), router_to(&[only_issues], &["team-slack"]));
     let answer = send(&hooks, &Post::json("open", PUSH).event("push"), 202).await;
     assert_eq!(answer.json()["destinations"], json!([]));
     assert_eq!(stored(&hooks, &answer).await.body, PUSH);

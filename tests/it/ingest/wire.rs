@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Hand, Timestamp};
 use gogs_relay::config::{Limits, Route, Source};
-use gogs_relay::ingest::{Ingest, receive::receive};
-use gogs_relay::plan::Router;
+use gogs_relay::ingest::{Gates, Ingest, receive::receive};
+use gogs_relay::plan::{Router, Templates};
 use gogs_relay::queue::{Keep, LaneSpec, Options, Queue, Redelivery};
+use gogs_relay::settings::Settings;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::world::config;
 
 pub(super) const SECRET: &str = "orbit-hook-s3cret";
 
@@ -67,13 +72,22 @@ pub(super) fn sources() -> BTreeMap<Arc<str>, Source> {
 pub(super) const DESTINATIONS: [&str; 2] = ["ops-discord", "team-slack"];
 
 /// No routes, so that everything goes to every destination.
-pub(super) fn router() -> Arc<Router> {
+pub(super) fn router() -> Router {
     router_to(&[], &DESTINATIONS)
 }
 
-pub(super) fn router_to(routes: &[Route], destinations: &[&str]) -> Arc<Router> {
+pub(super) fn router_to(routes: &[Route], destinations: &[&str]) -> Router {
     let destinations: Vec<Arc<str>> = destinations.iter().map(|&name| name.into()).collect();
-    Arc::new(Router::new(routes, &destinations).unwrap())
+    Router::new(routes, &destinations).unwrap()
+}
+
+fn settings(sources: &BTreeMap<Arc<str>, Source>, router: Router) -> Settings {
+    Settings {
+        gates: Gates::new(sources),
+        router,
+        templates: Arc::new(Templates::load(Path::new("/nowhere")).0),
+        config: config(),
+    }
 }
 
 /// A queue with lanes for `DESTINATIONS`, `a` to `f`, and these letters 64 times over.
@@ -107,7 +121,7 @@ fn open_queue(limits: &Limits, clock: &Clock, folder: &TempDir) -> Queue {
 /// A running listener over a queue in a folder of its own.
 pub(super) struct Hooks {
     pub address: SocketAddr,
-    pub ingest: Arc<Ingest>,
+    in_force: watch::Sender<Arc<Settings>>,
     pub queue: Queue,
     pub hand: Option<Hand>,
     tasks: TaskTracker,
@@ -133,26 +147,28 @@ impl Hooks {
     async fn with(limits: Limits, clock: Clock, hand: Option<Hand>) -> Hooks {
         let folder = tempfile::tempdir().unwrap();
         let queue = open_queue(&limits, &clock, &folder);
-        let ingest = Ingest::new(limits, &sources(), router(), queue.clone(), clock);
-        let ingest = Arc::new(ingest);
+        let (in_force, going_by) = watch::channel(Arc::new(settings(&sources(), router())));
+        let ingest = Arc::new(Ingest::new(limits, going_by, queue.clone(), clock));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(receive(
-            listener,
-            ingest.clone(),
-            tasks.clone(),
-            stop.clone(),
-        ));
+        tasks.spawn(receive(listener, ingest, tasks.clone(), stop.clone()));
         Hooks {
             address,
-            ingest,
+            in_force,
             queue,
             hand,
             tasks,
             stop,
             _folder: folder,
         }
+    }
+
+    /// Goes by these sources and routes from the next request on.
+    pub(super) fn replace(&self, sources: &BTreeMap<Arc<str>, Source>, router: Router) {
+        let mut next = settings(sources, router);
+        next.gates = next.gates.succeed(&self.in_force.borrow().gates);
+        self.in_force.send_replace(Arc::new(next));
     }
 
     pub(super) fn stop(&self) {

@@ -1,0 +1,423 @@
+//! Damage to the queue's files: bits that flip and files that are cut short. Nothing is lost in
+//! silence, and salvage brings back every event whose chunks are whole.
+//!
+//! `DAMAGE_FLIPS`, `DAMAGE_CUTS` and `DAMAGE_EVENTS` set the numbers, `DAMAGE_SEED` the dice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gogs_relay::clock::{Clock, Timestamp};
+use gogs_relay::delivery::{Reason, State, Trace};
+use gogs_relay::event::{Event, EventId, Facts};
+use gogs_relay::queue::{
+    Appended, Filter, Keep, LaneSpec, Next, Options, Planned, PlannedDelivery, Queue, Redelivery,
+    Repeats, Settlement,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const NOON: Timestamp = Timestamp(1_780_000_000_000);
+const REPEATS: Repeats = Repeats {
+    redelivery: Redelivery::Failed,
+    same_body: None,
+};
+
+/// Dice that fall the same way for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |set| set.parse().unwrap())
+}
+
+fn options(data: &Path) -> Options {
+    let keep = Keep {
+        keep: Duration::from_secs(90 * 86_400),
+        at_most: 1_000_000,
+    };
+    Options {
+        data: data.to_owned(),
+        history: keep,
+        dead: keep,
+        dedupe: keep,
+        backlog: 2_000_000,
+        free_disk: 0,
+    }
+}
+
+fn lane(name: &str) -> LaneSpec {
+    LaneSpec {
+        destination: name.into(),
+        was: None,
+        width: 1,
+        loose: false,
+        settings: 1,
+        longest_wait: Duration::from_secs(600),
+    }
+}
+
+fn lanes() -> [LaneSpec; 2] {
+    [lane("waits"), lane("busy")]
+}
+
+fn open(data: &Path) -> anyhow::Result<Queue> {
+    let (clock, _hand) = Clock::stepped(NOON);
+    Queue::open(options(data), &lanes(), clock)
+}
+
+/// About 1 KB that does not compress to nothing.
+fn body(n: u64) -> Bytes {
+    let mut dice = Dice(n);
+    let words: Vec<String> = (0..40)
+        .map(|_| format!("{:016x}", dice.below(u64::MAX)))
+        .collect();
+    Bytes::from(format!("{{\"number\":{n},\"text\":{words:?}}}"))
+}
+
+fn planned(n: u64) -> Planned {
+    let to = |name: &str| PlannedDelivery {
+        destination: name.into(),
+        route: Some("all".into()),
+    };
+    Planned {
+        event: Event {
+            source: "gogs".into(),
+            name: "push".into(),
+            delivery_id: format!("id-{n}").into(),
+            received: NOON.plus(Duration::from_millis(n)),
+            body: body(n),
+        },
+        facts: Facts::default(),
+        deliveries: vec![to("waits"), to("busy")],
+    }
+}
+
+fn passed() -> Trace {
+    Trace {
+        started: NOON,
+        duration_ms: 12,
+        status: Some(200),
+        reason: Reason::Accepted,
+        verdict: "accepted".into(),
+        answer: Bytes::from_static(b"ok"),
+        template: String::new(),
+        fingerprint: String::new(),
+        fallback: None,
+        sent: None,
+    }
+}
+
+async fn append(queue: &Queue, numbers: Range<u64>) {
+    // Enough at once that commits are shared, and few enough that there are many of them.
+    let mut waiting = JoinSet::new();
+    for n in numbers {
+        let queue = queue.clone();
+        // The order of events is that of their numbers: they are polled in it.
+        waiting.spawn(async move { queue.append(planned(n), REPEATS).await.unwrap() });
+        if waiting.len() >= 20 {
+            while let Some(appended) = waiting.join_next().await {
+                assert!(matches!(appended.unwrap(), Appended::New(_)));
+            }
+        }
+    }
+    while let Some(appended) = waiting.join_next().await {
+        assert!(matches!(appended.unwrap(), Appended::New(_)));
+    }
+}
+
+/// A queue in which every event waits for one destination, and a part of them was delivered to
+/// another; opened twice, so that one half of its file is in a snapshot and one is not.
+async fn sound_queue(events: u64) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let half = events / 2;
+    for numbers in [1..half + 1, half + 1..events + 1] {
+        let deliveries = (numbers.end - numbers.start) / 4;
+        let queue = open(folder.path()).unwrap();
+        append(&queue, numbers).await;
+        for _ in 0..deliveries {
+            let Next::Lease(lease) = queue.next("busy").await.unwrap() else {
+                panic!("nothing waits");
+            };
+            queue.settle(*lease, Settlement::Delivered, Some(passed()));
+        }
+        queue.close().await;
+    }
+    folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Every file below the folder, with what it holds.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.insert(path.clone(), Vec::new());
+            found.extend(everything(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// The pages in a database's file, by their first events: those all of whose chunks are there
+/// with a right checksum. Looks for nothing but chunks by their own heads.
+fn whole_pages(db: &[u8]) -> BTreeSet<u64> {
+    let mut chunks: BTreeMap<u64, (u32, BTreeSet<u32>)> = BTreeMap::new();
+    let four = |at: usize| u32::from_le_bytes(db[at..at + 4].try_into().unwrap());
+    for at in 0..db.len().saturating_sub(36) {
+        if &db[at..at + 4] != b"GRq\n" || db[at + 5] != 1 {
+            continue;
+        }
+        let length = usize::from(u16::from_le_bytes([db[at + 6], db[at + 7]]));
+        let Some(data) = db.get(at + 36..at + 36 + length) else {
+            continue;
+        };
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&db[at..at + 32]);
+        sum.update(data);
+        if sum.finalize() == four(at + 32) {
+            let first = u64::from_le_bytes(db[at + 8..at + 16].try_into().unwrap());
+            let count = four(at + 24).div_ceil(4000 - 36);
+            let page = chunks.entry(first).or_insert((count, BTreeSet::new()));
+            page.1.insert(four(at + 20));
+        }
+    }
+    let whole = chunks
+        .into_iter()
+        .filter(|(_, (count, have))| have.len() == *count as usize);
+    whole.map(|(first, _)| first).collect()
+}
+
+fn salvage(data: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
+        .args(["salvage", "--json", "--data"])
+        .arg(data)
+        .output()
+        .unwrap()
+}
+
+/// The numbers of the events that are missing by the words of a report.
+fn missing(ranges: impl Iterator<Item = (u64, u64)>) -> BTreeSet<u64> {
+    ranges.flat_map(|(first, last)| first..=last).collect()
+}
+
+/// What was found about one damaged queue.
+#[derive(Debug, Default)]
+struct Outcome {
+    opened: bool,
+    /// Events that salvage brought back, and those that it could have.
+    back: u64,
+    whole: u64,
+}
+
+/// A sound queue and where its pages begin.
+struct Sound {
+    folder: TempDir,
+    events: u64,
+    firsts: Vec<u64>,
+}
+
+impl Sound {
+    async fn new(events: u64) -> Sound {
+        let folder = sound_queue(events).await;
+        let db = std::fs::read(folder.path().join("queue/db")).unwrap();
+        let firsts = whole_pages(&db).into_iter().collect();
+        Sound {
+            folder,
+            events,
+            firsts,
+        }
+    }
+
+    fn events_of(&self, first: u64) -> Range<u64> {
+        let next = self.firsts.iter().find(|other| **other > first);
+        first..next.copied().unwrap_or(self.events + 1)
+    }
+
+    /// Damages a copy, and holds the relay and salvage to what is promised.
+    async fn damaged(&self, damage: impl FnOnce(&Path)) -> Outcome {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), copy.path());
+        damage(&copy.path().join("queue/db"));
+        let again = tempfile::tempdir().unwrap();
+        copy_folder(copy.path(), again.path());
+        let mut outcome = self.salvaged(copy.path()).await;
+        outcome.opened = self.opened(again.path()).await;
+        outcome
+    }
+
+    async fn salvaged(&self, data: &Path) -> Outcome {
+        let before = everything(&data.join("queue"));
+        let output = salvage(data);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(
+            before == everything(&data.join("queue")),
+            "salvage changed the damaged queue"
+        );
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let whole: BTreeSet<u64> = whole_pages(&before[&data.join("queue/db")])
+            .into_iter()
+            .flat_map(|first| self.events_of(first))
+            .collect();
+        std::fs::rename(data.join("queue"), data.join("queue.damaged")).unwrap();
+        std::fs::rename(data.join("queue.salvaged"), data.join("queue")).unwrap();
+        let queue = open(data).unwrap();
+        let ranges = report["missing"].as_array().unwrap().iter();
+        let missing = missing(ranges.map(|missing| {
+            (
+                missing["first"].as_u64().unwrap(),
+                missing["last"].as_u64().unwrap(),
+            )
+        }));
+        let mut back = 0;
+        for n in 1..=self.events {
+            let event = queue.event(EventId(n)).await.unwrap();
+            match &event {
+                Some(_) => {
+                    back += 1;
+                    assert!(!missing.contains(&n), "event {n} is said to be missing");
+                }
+                None => assert!(
+                    missing.contains(&n),
+                    "event {n} is lost in silence: {report}"
+                ),
+            }
+            assert!(
+                event.is_some() || !whole.contains(&n),
+                "event {n} was whole"
+            );
+        }
+        assert_eq!(report["events"]["back"], back, "{report}");
+        assert_eq!(
+            queue.missing().len(),
+            report["missing"].as_array().unwrap().len()
+        );
+        let waits = queue
+            .lanes()
+            .into_iter()
+            .find(|lane| &*lane.destination == "waits");
+        // Without any page nobody knows that there was such a lane.
+        assert_eq!(waits.map_or(0, |lane| lane.waiting), back, "{report}");
+        queue.close().await;
+        Outcome {
+            back,
+            whole: whole.len() as u64,
+            opened: false,
+        }
+    }
+
+    /// The relay opens the damaged queue and accounts for every event, or refuses it in words.
+    async fn opened(&self, data: &Path) -> bool {
+        let queue = match open(data) {
+            Ok(queue) => queue,
+            Err(error) => {
+                let words = format!("{error:#}");
+                assert!(words.contains("gogs-relay salvage"), "{words}");
+                return false;
+            }
+        };
+        let lost = queue.missing();
+        let mut seen = missing(lost.iter().map(|missing| (missing.first, missing.last)));
+        loop {
+            match queue.next("waits").await.unwrap() {
+                Next::Lease(lease) => {
+                    seen.insert(lease.id.event.0);
+                    queue.settle(*lease, Settlement::Delivered, None);
+                }
+                Next::Nothing => break,
+                Next::NotBefore(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+        let filter = Filter {
+            state: Some(State::Dead),
+            ..Filter::default()
+        };
+        let mut cursor = None;
+        loop {
+            let found = queue.find(filter.clone(), cursor, 100).await.unwrap();
+            seen.extend(found.deliveries.iter().map(|dead| {
+                assert_eq!(dead.reason, Some(Reason::Damaged));
+                dead.event.0
+            }));
+            cursor = found.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let silent: Vec<u64> = (1..=self.events).filter(|n| !seen.contains(n)).collect();
+        assert!(silent.is_empty(), "lost in silence: {silent:?}");
+        queue.close().await;
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
+    let sound = Sound::new(number("DAMAGE_EVENTS", 2_000)).await;
+    let seed = number("DAMAGE_SEED", 1);
+    let length = std::fs::metadata(sound.folder.path().join("queue/db"))
+        .unwrap()
+        .len();
+    let mut dice = Dice(seed);
+    for (kind, times) in [
+        ("flips", number("DAMAGE_FLIPS", 8)),
+        ("cuts", number("DAMAGE_CUTS", 4)),
+    ] {
+        let (mut opened, mut back, mut whole) = (0, 0, 0);
+        for _ in 0..times {
+            let (at, bit) = (dice.below(length), dice.below(8));
+            let outcome = sound
+                .damaged(|db| {
+                    if kind == "cuts" {
+                        let db = std::fs::File::options().write(true).open(db).unwrap();
+                        return db.set_len(at).unwrap();
+                    }
+                    let mut bytes = std::fs::read(db).unwrap();
+                    bytes[at as usize] ^= 1 << bit;
+                    std::fs::write(db, bytes).unwrap();
+                })
+                .await;
+            opened += u64::from(outcome.opened);
+            back += outcome.back;
+            whole += outcome.whole;
+        }
+        figure!(
+            "seed {seed}: {times} {kind} of {} events in {} KiB: opened {opened}, refused {}; \
+             salvage brought back {back} of {} events, {whole} of them in whole chunks",
+            sound.events,
+            length >> 10,
+            times - opened,
+            times * sound.events,
+        );
+    }
+}
