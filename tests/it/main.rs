@@ -23,6 +23,7 @@ mod tmpfs;
 mod world;
 
 mod attempts;
+mod bounds;
 mod chaos;
 mod cli;
 mod config;
