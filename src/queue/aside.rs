@@ -237,7 +237,10 @@ impl Lane {
         let kept = || self.asides.iter().filter(is_kept);
         let since = kept().map(|kept| kept.since).min()?;
         let to = kept().map(|kept| kept.to).max()?;
-        let parked = self.parked.range(..to).filter(|(_, parked)| parked.round == 1);
+        let parked = self
+            .parked
+            .range(..to)
+            .filter(|(_, parked)| parked.round == 1);
         let count = kept().map(|kept| kept.count).sum::<u64>() + parked.count() as u64;
         Some((count, since))
     }

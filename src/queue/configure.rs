@@ -206,10 +206,8 @@ impl Shared {
     }
 
     fn is_needed_no_more(&self, lane: &Lane) -> bool {
-        let is_empty = lane.waiting() == 0
-            && lane.dead == 0
-            && lane.history == 0
-            && lane.asides.is_empty();
+        let is_empty =
+            lane.waiting() == 0 && lane.dead == 0 && lane.history == 0 && lane.asides.is_empty();
         // A page that names its id would name the next destination that gets it.
         let is_named = lane.named_until > self.log.pages_from;
         let mut waiting = self.appends.iter();

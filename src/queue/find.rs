@@ -185,9 +185,8 @@ impl<'a> Walk<'a> {
         let lane = filter.destination.as_ref();
         let lane = lane.and_then(|lane| shared.by_name.get(lane).copied());
         let lanes = shared.lanes.iter().skip(1);
-        let log_from = lanes.filter(|lane| {
-            lane.unread > 0 || !lane.out.is_empty() || !lane.asides.is_empty()
-        });
+        let log_from =
+            lanes.filter(|lane| lane.unread > 0 || !lane.out.is_empty() || !lane.asides.is_empty());
         let log_from = log_from.map(Lane::floor).min().unwrap_or(shared.log.next);
         Walk {
             engine,
@@ -213,7 +212,9 @@ impl<'a> Walk<'a> {
         let is_behind = record.is_none() && log < self.unread();
         if (is_other_page && record < self.log()) || is_behind {
             // Nothing yet; one call looks only so long.
-            let seen = self.log().max(record.map(|event| event + 1).or(self.unread()));
+            let seen = self
+                .log()
+                .max(record.map(|event| event + 1).or(self.unread()));
             return Ok(seen.map(|seen| (seen, Vec::new())));
         }
         let Some(event) = record.max(log) else {

@@ -183,10 +183,7 @@ impl Lane {
         let cursor = self.cursor();
         self.ahead = self.ahead.split_off(&cursor);
         self.written_floor = self.floor();
-        let head = self
-            .out
-            .iter()
-            .find(|(_, out)| out.trail.tries > 0);
+        let head = self.out.iter().find(|(_, out)| out.trail.tries > 0);
         let head = head.map(|(event, out)| StoredHead {
             event: *event,
             not_before: now.wall_at(out.not_before),

@@ -81,7 +81,10 @@ impl Shared {
         let aside = stopped.and_then(|_| lane.stopped_at(event));
         let (state, why) = match record.state {
             State::Waiting => lane.waiting_state(is_sending, aside),
-            settled => (settled, record.reason.map(|reason| reason.in_words().into())),
+            settled => (
+                settled,
+                record.reason.map(|reason| reason.in_words().into()),
+            ),
         };
         Delivery {
             state,

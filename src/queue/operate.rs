@@ -36,7 +36,10 @@ impl Engine {
                 words: cut(&words, HELD_WORDS).to_owned(),
                 since,
             };
-            info!(destination.name = destination, "{destination} is held: {}", held.words);
+            info!(
+                destination.name = destination,
+                "{destination} is held: {}", held.words
+            );
             lane.held = Some(Hold { held, probe: None });
             let write = lane.write(now);
             self.push(&mut shared, vec![write])
@@ -92,8 +95,10 @@ impl Engine {
                 break;
             }
         }
-        info!(destination.name = destination, cancelled,
-            "{cancelled} deliveries to {destination} are cancelled");
+        info!(
+            destination.name = destination,
+            cancelled, "{cancelled} deliveries to {destination} are cancelled"
+        );
         Ok(cancelled)
     }
 

@@ -42,8 +42,11 @@ impl Engine {
                 (left + tried, stamp)
             }
         };
-        info!(destination.name = destination, left_behind = left,
-            "{destination} is resumed; {left} deliveries stay behind");
+        info!(
+            destination.name = destination,
+            left_behind = left,
+            "{destination} is resumed; {left} deliveries stay behind"
+        );
         self.durable(stamp).await?;
         Ok(left)
     }
@@ -111,7 +114,9 @@ impl Engine {
                     continue;
                 }
             }
-            return Ok(self.go_on(id, |lane, now| lane.leave_behind(before, counted, rest, now)));
+            return Ok(self.go_on(id, |lane, now| {
+                lane.leave_behind(before, counted, rest, now)
+            }));
         }
     }
 
@@ -136,7 +141,9 @@ impl Engine {
             let mut events = 0;
             self.heads_while(range.start, |head| {
                 let mut within = range.start.max(head.first)..range.end.min(head.range().end);
-                events += (&mut within).filter(|event| head.goes_to(*event, id)).count() as u64;
+                events += (&mut within)
+                    .filter(|event| head.goes_to(*event, id))
+                    .count() as u64;
                 head.range().end < range.end
             })?;
             counts.push(events.saturating_sub(self.gone_in(id, range)?));
@@ -241,7 +248,9 @@ impl Lane {
             asides.push(aside);
         }
         let is_straight = |start: u64| asides.iter().all(|aside| !aside.holds(start));
-        let straight = counted.into_iter().filter(|(range, _)| is_straight(range.start));
+        let straight = counted
+            .into_iter()
+            .filter(|(range, _)| is_straight(range.start));
         for (range, count) in straight.collect::<Vec<_>>() {
             let mut aside = Aside::new(range.start, range.end, Fate::KeptBack, now);
             aside.count = count;

@@ -183,10 +183,7 @@ impl Engine {
         let lane = shared.lane(ended.lane);
         let parks = match ended.place {
             Place::Log => {
-                lane.is_loose()
-                    && was_tried
-                    && wait.is_some()
-                    && !lane.stands_aside(ended.event)
+                lane.is_loose() && was_tried && wait.is_some() && !lane.stands_aside(ended.event)
             }
             Place::Redelivery => was_tried || wait.is_some(),
             Place::Parked => true,

@@ -86,7 +86,10 @@ impl Engine {
     }
 
     /// Writes records from an event on; says which comes next.
-    #[expect(clippy::too_many_arguments, reason = "two say where, two what is there")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two say where, two what is there"
+    )]
     fn write_some<'a>(
         &self,
         shared: &mut Shared,
@@ -102,7 +105,11 @@ impl Engine {
                 break;
             }
             // Somebody may have discarded, or sent again, what was to be settled otherwise.
-            let Some(aside) = lane.aside_of(at).filter(|aside| !aside.fate.waits()).cloned() else {
+            let Some(aside) = lane
+                .aside_of(at)
+                .filter(|aside| !aside.fate.waits())
+                .cloned()
+            else {
                 break;
             };
             if head.goes_to(at, id) && self.record(shared, at, id).is_none() {

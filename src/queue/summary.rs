@@ -120,7 +120,8 @@ impl Tally {
                     && engine.record(&engine.shared(), event, self.lane).is_none();
                 if is_left {
                     let entry = page.as_ref().and_then(|page| page.get(event));
-                    self.seen.add(&entry.map_or_else(About::unknown, About::new));
+                    self.seen
+                        .add(&entry.map_or_else(About::unknown, About::new));
                 }
             }
             *from = end;
@@ -216,7 +217,10 @@ impl Engine {
         let lane = shared.lane(id);
         let destination = lane.destination.clone();
         let counted = lane.asides.iter().filter(|aside| aside.is_counted());
-        let (from, since) = counted.map(|aside| (aside.from, aside.since)).min().unwrap_or((0, now));
+        let (from, since) = counted
+            .map(|aside| (aside.from, aside.since))
+            .min()
+            .unwrap_or((0, now));
         let event = Event {
             source: SOURCE.into(),
             name: SUMMARY.into(),

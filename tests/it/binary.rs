@@ -107,6 +107,11 @@ impl Binary {
         self.log.lock().unwrap().clone()
     }
 
+    /// The same, for when it is no more.
+    pub fn shared_log(&self) -> Arc<Mutex<String>> {
+        self.log.clone()
+    }
+
     /// The highest resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

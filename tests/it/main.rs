@@ -23,6 +23,7 @@ mod tmpfs;
 mod world;
 
 mod attempts;
+mod chaos;
 mod cli;
 mod config;
 mod damage;
