@@ -45,10 +45,14 @@ impl Engine {
     pub(super) fn lanes(&self) -> Vec<LaneStatus> {
         let now = self.now();
         let count = self.shared().lanes.len();
-        let lanes = (1..count as LaneId).map(|id| {
-            let status = self.shared().lane(id).status(now);
+        let lanes = (1..count as LaneId).filter_map(|id| {
+            let status = {
+                let mut shared = self.shared();
+                let lane = shared.lane(id);
+                lane.is_shown().then(|| lane.status(now))?
+            };
             let oldest = (status.waiting > 0).then(|| self.oldest(id)).flatten();
-            LaneStatus { oldest, ..status }
+            Some(LaneStatus { oldest, ..status })
         });
         let mut statuses: Vec<LaneStatus> = lanes.collect();
         statuses.sort_by(|one, other| one.destination.cmp(&other.destination));
@@ -112,6 +116,12 @@ impl Engine {
 }
 
 impl Lane {
+    /// A lane without a destination is of interest while something is left in it.
+    fn is_shown(&self) -> bool {
+        let has_something = self.waiting() > 0 || self.dead > 0;
+        !self.is_vacant() && (self.run.is_some() || has_something)
+    }
+
     fn status(&self, now: Now) -> LaneStatus {
         let head = self
             .out

@@ -40,6 +40,7 @@ mod messages;
 mod outage;
 mod queue;
 mod readme;
+mod reload;
 mod route;
 mod templates;
 mod tidy;
