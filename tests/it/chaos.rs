@@ -14,7 +14,7 @@ mod schedule;
 mod settings;
 mod sinks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,54 +94,47 @@ impl Chaos {
         for life in &schedule {
             self.live(life, &posts);
         }
-        let (listed, posts, last) = self.drain(posts);
-        let hits: BTreeMap<_, _> = self
-            .sinks
-            .iter()
-            .map(|sink| (sink.name, sink.hits()))
-            .collect();
-        let admin = last.admin();
+        let mut findings = self.judge(posts);
         for sink in &self.sinks {
             let wrong = sink.violations().into_iter();
             self.violations
                 .extend(wrong.map(|wrong| format!("{}: {wrong}", sink.name)));
         }
-        let requests: usize = hits.values().map(Vec::len).sum();
+        findings.violations.append(&mut self.violations);
+        self.tell(seed, &findings);
+        let violations = findings.violations.len();
+        assert!(
+            violations == 0,
+            "seed {seed}, {violations} violations; the first:\n{}\nschedule:\n{}lives:\n{}",
+            findings.violations[..violations.min(8)].join("\n"),
+            schedule
+                .iter()
+                .map(|life| format!("  {life}\n"))
+                .collect::<String>(),
+            self.lives
+                .iter()
+                .map(|life| format!("  {life:?}\n"))
+                .collect::<String>(),
+        );
+    }
+
+    /// Lets everything come to its end, and looks at all of it.
+    fn judge(&mut self, posts: Posts) -> Findings {
+        let (listed, posts, last) = self.drain(posts);
+        let admin = last.admin();
+        let hits = self.sinks.iter().map(|sink| (sink.name, sink.hits()));
         let oracle = Oracle {
             lives: self.lives.clone(),
             in_force: std::mem::take(&mut self.in_force),
-            hits,
+            hits: hits.collect(),
             listed,
             cancelled: std::mem::take(&mut self.cancelled),
             lost_answers: Box::new(move |event, name| lost_an_answer(admin, event, name)),
             posts,
         };
-        let mut findings = oracle.judge();
+        let findings = oracle.judge();
         self.end(last, End::Orderly);
-        findings.violations.append(&mut self.violations);
-        let kills = self
-            .lives
-            .iter()
-            .filter(|life| life.end == End::Kill)
-            .count();
-        tell(seed, kills, self.lives.len(), requests, &findings);
-        if !findings.violations.is_empty() {
-            let lived = self.lives.iter().map(|life| format!("  {life:?}\n"));
-            let planned = schedule.iter().map(|life| format!("  {life}\n"));
-            panic!(
-                "seed {seed}, {} violations; the first:\n{}\nschedule:\n{}lives:\n{}",
-                findings.violations.len(),
-                findings
-                    .violations
-                    .iter()
-                    .take(8)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-                planned.collect::<String>(),
-                lived.collect::<String>(),
-            );
-        }
+        findings
     }
 
     fn data(&self) -> PathBuf {
@@ -300,6 +293,30 @@ impl Chaos {
         self.sinks.iter().find(|sink| sink.name == name).unwrap()
     }
 
+    fn tell(&self, seed: u64, findings: &Findings) {
+        let kills = self
+            .lives
+            .iter()
+            .filter(|life| life.end == End::Kill)
+            .count();
+        figure!(
+            "chaos, seed {seed}: {} lives, {kills} killed; {} acknowledged, {} deliveries planned, {} requests; \
+             {} delivered, {} dead, {} cancelled; {} repeats, at most {:?} before a kill, {} for want of an answer; \
+             {} violations",
+            self.lives.len(),
+            findings.acknowledged,
+            findings.deliveries,
+            findings.requests,
+            findings.accepted,
+            findings.dead,
+            findings.cancelled,
+            findings.repeats,
+            findings.longest_unsynced,
+            findings.unread,
+            findings.violations.len(),
+        );
+    }
+
     /// Faults end, and everything comes to its end. What is listed then, what was posted, and the
     /// life that is still there.
     fn drain(&mut self, posts: Posts) -> (oracle::List, Vec<posts::Post>, Life) {
@@ -365,20 +382,4 @@ fn lost_an_answer(admin: std::net::SocketAddr, event: u64, name: &str) -> bool {
     attempts
         .iter()
         .any(|attempt| attempt["reason"] == "timeout" || attempt["reason"] == "reset")
-}
-
-fn tell(seed: u64, kills: usize, lives: usize, requests: usize, findings: &Findings) {
-    figure!(
-        "chaos, seed {seed}: {lives} lives, {kills} killed; {} acknowledged, {} deliveries planned, {requests} requests; \
-         {} delivered, {} dead, {} cancelled; {} repeats, at most {:?} before a kill, {} for want of an answer; {} violations",
-        findings.acknowledged,
-        findings.deliveries,
-        findings.accepted,
-        findings.dead,
-        findings.cancelled,
-        findings.repeats,
-        findings.longest_unsynced,
-        findings.unread,
-        findings.violations.len(),
-    );
 }

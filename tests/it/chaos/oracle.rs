@@ -48,6 +48,8 @@ pub struct Listed {
 /// All of them, by the event's marker and the destination.
 pub type List = BTreeMap<(u32, String), Vec<Listed>>;
 
+pub type LostAnswers = Box<dyn Fn(u64, &str) -> bool>;
+
 /// Everything that is known.
 pub struct Oracle {
     pub posts: Vec<Post>,
@@ -58,7 +60,7 @@ pub struct Oracle {
     /// What the test cancelled.
     pub cancelled: BTreeSet<(u64, String)>,
     /// Whether an attempt of this delivery had no answer, as its history says.
-    pub lost_answers: Box<dyn Fn(u64, &str) -> bool>,
+    pub lost_answers: LostAnswers,
 }
 
 /// What was found.
@@ -67,6 +69,7 @@ pub struct Findings {
     pub violations: Vec<String>,
     pub acknowledged: usize,
     pub deliveries: usize,
+    pub requests: usize,
     pub accepted: usize,
     pub dead: usize,
     pub cancelled: usize,
@@ -154,6 +157,7 @@ impl Oracle {
     }
 
     fn judge_strays(&self, name: &'static str, findings: &mut Findings) {
+        findings.requests += self.hits[name].len();
         for hit in &self.hits[name] {
             match hit.marker {
                 None => findings.say(format!("{name} got something unknown: {hit:?}")),
