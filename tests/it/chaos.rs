@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use self::dice::Dice;
 use self::life::Life;
-use self::oracle::{Findings, InForce, Lived, Oracle};
+use self::oracle::{Decided, Findings, InForce, Lived, Oracle};
 use self::posts::Posts;
 use self::schedule::{Action, Body, End, Fault};
 use self::settings::{NAMES, yaml};
@@ -70,6 +70,7 @@ struct Chaos {
     lives: Vec<Lived>,
     in_force: Vec<InForce>,
     cancelled: BTreeSet<(u64, String)>,
+    decided: Vec<Decided>,
     violations: Vec<String>,
 }
 
@@ -84,6 +85,7 @@ impl Chaos {
             lives: Vec::new(),
             in_force: Vec::new(),
             cancelled: BTreeSet::new(),
+            decided: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -129,6 +131,7 @@ impl Chaos {
             hits: hits.collect(),
             listed,
             cancelled: std::mem::take(&mut self.cancelled),
+            decided: std::mem::take(&mut self.decided),
             lost_answers: Box::new(move |event, name| lost_an_answer(admin, event, name)),
             posts,
         };
@@ -258,7 +261,50 @@ impl Chaos {
             Action::Jump(by) => life.jump(by),
             Action::Disk(_) | Action::DiskHasRoom => self.act_on_disk(action),
             Action::Cancel(name) => self.cancel(name, life),
+            Action::Leave(name, rest) => self.leave(name, rest, life),
+            Action::Discard(name) => self.discard(name, life),
+            Action::Redeliver(name) => {
+                let body = format!(r#"{{"state":"dead","destination":"{name}"}}"#);
+                ask("POST", "/v1/deliveries/redeliver", &body);
+            }
         }
+    }
+
+    fn leave(&mut self, name: &'static str, rest: &'static str, life: &Life) {
+        let fate = match rest {
+            "keep" => ("kept", ""),
+            "dead" => ("dead", "left_behind"),
+            _ => ("skipped", "summarised"),
+        };
+        let mut than = Clock::system().now();
+        than.0 -= 500;
+        let body = format!(r#"{{"newer_than":"{than}","rest":"{rest}"}}"#);
+        let path = format!("/v1/destinations/{name}/resume");
+        self.decide(name, fate, || {
+            api(life.admin(), "POST", &path, &body).ok();
+        });
+    }
+
+    fn discard(&mut self, name: &'static str, life: &Life) {
+        let path = format!("/v1/destinations/{name}/discard");
+        self.decide(name, ("cancelled", "manual"), || {
+            let asked = api(life.admin(), "POST", &path, r#"{"dry_run":true}"#);
+            if let Ok((200, asked)) = asked {
+                let body = format!(r#"{{"expect":{}}}"#, asked["would_discard"]);
+                api(life.admin(), "POST", &path, &body).ok();
+            }
+        });
+    }
+
+    fn decide(&mut self, name: &'static str, fate: (&'static str, &'static str), how: impl Fn()) {
+        let from = self.clock.elapsed();
+        how();
+        self.decided.push(Decided {
+            name,
+            from,
+            to: self.clock.elapsed(),
+            fate,
+        });
     }
 
     fn act_on_disk(&mut self, action: Action) {
@@ -301,7 +347,7 @@ impl Chaos {
             .count();
         figure!(
             "chaos, seed {seed}: {} lives, {kills} killed; {} acknowledged, {} deliveries planned, {} requests; \
-             {} delivered, {} dead, {} cancelled; {} repeats, at most {:?} before a kill, {} for want of an answer; \
+             {} delivered, {} dead, {} cancelled, {} discarded, left behind or summed up; {} repeats, at most {:?} before a kill, {} for want of an answer; \
              {} violations",
             self.lives.len(),
             findings.acknowledged,
@@ -310,6 +356,7 @@ impl Chaos {
             findings.accepted,
             findings.dead,
             findings.cancelled,
+            findings.decided,
             findings.repeats,
             findings.longest_unsynced,
             findings.unread,

@@ -36,6 +36,16 @@ pub struct InForce {
     pub variant: usize,
 }
 
+/// Somebody decided about everything that waited in a lane.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub name: &'static str,
+    pub from: Duration,
+    pub to: Duration,
+    /// State and reason that it may have got.
+    pub fate: (&'static str, &'static str),
+}
+
 /// A delivery as the own API lists it when all is over.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -59,6 +69,8 @@ pub struct Oracle {
     pub listed: List,
     /// What the test cancelled.
     pub cancelled: BTreeSet<(u64, String)>,
+    /// What was decided of all that waited in a lane.
+    pub decided: Vec<Decided>,
     /// Whether an attempt of this delivery had no answer, as its history says.
     pub lost_answers: LostAnswers,
 }
@@ -73,6 +85,8 @@ pub struct Findings {
     pub accepted: usize,
     pub dead: usize,
     pub cancelled: usize,
+    /// Discarded, left behind or summed up.
+    pub decided: usize,
     pub repeats: usize,
     /// The longest time between an answer that was read and the kill that made it be forgotten.
     pub longest_unsynced: Duration,
@@ -160,6 +174,7 @@ impl Oracle {
         findings.requests += self.hits[name].len();
         for hit in &self.hits[name] {
             match hit.marker {
+                None if hit.is_summary && self.is_summed_up(name, hit.at) => {}
                 None => findings.say(format!("{name} got something unknown: {hit:?}")),
                 Some(marker) if !self.may_go(marker, name) => {
                     findings.say(format!("{name} was not planned for m{marker:06}x: {hit:?}"));
@@ -167,6 +182,11 @@ impl Oracle {
                 Some(_) => {}
             }
         }
+    }
+
+    fn is_summed_up(&self, name: &str, at: Duration) -> bool {
+        let mut decided = self.decided.iter();
+        decided.any(|it| it.name == name && it.fate.1 == "summarised" && it.from < at)
     }
 
     /// Within a life, nothing comes before a Retry-After is over.
@@ -241,6 +261,10 @@ impl Oracle {
             .hits
             .iter()
             .any(|hit| hit.is_accepted() || is_cut_yes(story, hit));
+        if self.was_decided(story, listed) {
+            findings.decided += 1;
+            return;
+        }
         match listed.state.as_str() {
             "delivered" => {
                 findings.accepted += 1;
@@ -263,6 +287,27 @@ impl Oracle {
             }
             _ => findings.accuse(self, story, "it did not end"),
         }
+    }
+
+    /// Somebody decided so about all that waited, after it was posted.
+    fn was_decided(&self, story: &Story<'_>, listed: &Listed) -> bool {
+        let posted = self.posted(story);
+        let of = |it: &&Decided| it.name == story.name && posted.is_some_and(|at| at < it.to);
+        let mut decided = self.decided.iter().filter(of);
+        decided.any(|it| it.fate == (listed.state.as_str(), listed.reason.as_str()))
+    }
+
+    fn posted(&self, story: &Story<'_>) -> Option<Duration> {
+        let posts = self.posts.iter().filter(|post| post.marker == story.marker);
+        posts.map(|post| post.from).min()
+    }
+
+    /// It was left behind for later, if it had not happened yet.
+    fn may_be_late(&self, story: &Story<'_>, happened: Duration) -> bool {
+        let posted = self.posted(story).unwrap_or_default();
+        let of = |it: &&Decided| it.name == story.name && it.fate.0 == "kept";
+        let mut kept = self.decided.iter().filter(of);
+        kept.any(|it| posted < it.to && it.from < happened)
     }
 
     /// It comes again only where something explains it.
@@ -326,7 +371,8 @@ impl Oracle {
             let [(one, _), (other, _)] = pair else {
                 continue;
             };
-            if one.hits[0].at > other.hits[0].at {
+            let begun = one.hits[0].at;
+            if begun > other.hits[0].at && !self.may_be_late(one, begun) {
                 findings.accuse(self, other, &format!("m{:06}x came after it", one.marker));
             }
             let yes = |story: &Story<'_>| {
@@ -335,6 +381,7 @@ impl Oracle {
             };
             if let (Some(first), Some(second)) = (yes(one), yes(other))
                 && first > second
+                && !self.may_be_late(one, first)
             {
                 let failures = one.hits.iter().filter(|hit| hit.at < second);
                 if failures.filter(|hit| hit.counts_for_poison()).count() < POISON_AFTER {
