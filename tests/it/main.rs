@@ -29,6 +29,7 @@ mod cli;
 mod config;
 mod damage;
 mod default_messages;
+mod egress;
 mod full_disk;
 mod hostile;
 mod ingest;
