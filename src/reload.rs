@@ -2,7 +2,6 @@
 //! all of it or, where there is a mistake, nothing.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use anyhow::{Context, anyhow};
@@ -243,8 +242,7 @@ fn failed(error: anyhow::Error) -> Refused {
 
 /// What the files say now, as settings to follow `running`, and what is different in it.
 fn read(origin: &Origin, running: &Settings) -> Result<(Settings, Report), Refused> {
-    let sets = |folder: &Path| Templates::load(folder).0.sets();
-    let loaded = config::load(&origin.path, &origin.environment, &sets);
+    let loaded = config::load(&origin.path, &origin.environment, &Templates::names);
     let loaded = loaded.map_err(|problems| Refused::Mistakes(Mistakes(problems)))?;
     let (config, mut problems) = (loaded.config, loaded.warnings);
     let (templates, broken) = Templates::load(&config.templates);

@@ -13,7 +13,7 @@ use crate::queue::{Lease, Next, Queue, QueueError, Settlement};
 use crate::send::deliver::{Courier, Errand, Outcome};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
-use crate::send::turn::Turn;
+use crate::send::turn::{InLine, Turn};
 use crate::send::verdict::{self, Verdict};
 use crate::settings::{InForce, Settings};
 
@@ -45,16 +45,20 @@ impl Worker {
     /// A look past the head waits so long for its turn, or is left for the next failure.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Delivers until there is nothing to send now, or no more may be taken.
-    pub(crate) async fn work(self: Arc<Self>, name: Arc<str>) -> Rest {
+    /// Delivers until there is nothing to send now, or no more may be taken. `line` is its place
+    /// in the line for its first turn.
+    pub(crate) async fn work(self: Arc<Self>, name: Arc<str>, line: InLine) -> Rest {
+        let turns = self.courier.turns();
+        let mut line = Some(line);
         loop {
             let settings = self.settings.borrow().clone();
             let Some(destination) = settings.of_lane(&name) else {
                 return Rest::Idle;
             };
             let bucket = BucketKey::of(destination);
-            let turns = self.courier.turns();
-            let taken = self.stop.run_until_cancelled(turns.take(bucket.as_ref()));
+            let line = line.take().unwrap_or_else(|| turns.line_up());
+            let taking = turns.take_after(line, bucket.as_ref());
+            let taken = self.stop.run_until_cancelled(taking);
             let turn = match taken.await {
                 None => return Rest::Idle,
                 Some(Err(again)) => return Rest::Until(again),

@@ -32,8 +32,7 @@ impl TestRelay {
     pub async fn start(folder: &Path, yaml: &str, clock: Clock) -> TestRelay {
         let path = folder.join("relay.yaml");
         std::fs::write(&path, yaml).unwrap();
-        let sets = |folder: &Path| Templates::load(folder).0.sets();
-        let loaded = config::load(&path, &Default::default(), &sets).unwrap();
+        let loaded = config::load(&path, &Default::default(), &Templates::names).unwrap();
         let hooks = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = hooks.local_addr().unwrap();
