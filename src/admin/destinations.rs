@@ -21,7 +21,9 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Ap
         .iter()
         .map(|lane| trail::lane(lane, destinations.get(&lane.destination)))
         .collect();
-    Ok(Json(json!({ "destinations": lanes })))
+    let missing = relay.queue.missing();
+    let missing: Vec<Value> = missing.iter().map(trail::missing).collect();
+    Ok(Json(json!({ "destinations": lanes, "missing": missing })))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,7 @@ mod build;
 mod cache;
 mod chunk;
 mod codes;
+mod compact;
 mod configure;
 mod disk;
 mod duplicates;

@@ -7,7 +7,7 @@ use crate::delivery::{Attempt, DeliveryId};
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
 use crate::plan::Explained;
-use crate::queue::{Delivery, LaneStatus};
+use crate::queue::{Delivery, LaneStatus, Missing};
 use crate::send::pace;
 
 /// A delivery in a list.
@@ -45,6 +45,18 @@ pub fn delivery(delivery: &Delivery, sent: Option<&[u8]>) -> Value {
         .map(|body| String::from_utf8_lossy(body).into_owned())
         .into();
     view
+}
+
+/// Events that damage has taken.
+pub fn missing(missing: &Missing) -> Value {
+    json!({
+        "first": missing.first,
+        "last": missing.last,
+        "events": missing.events(),
+        "after": missing.after.map(time),
+        "before": missing.before.map(time),
+        "found": time(missing.found),
+    })
 }
 
 fn attempt(attempt: &Attempt) -> Value {
