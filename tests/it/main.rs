@@ -27,6 +27,7 @@ mod cli;
 mod config;
 mod damage;
 mod default_messages;
+mod format;
 mod full_disk;
 mod hostile;
 mod ingest;
