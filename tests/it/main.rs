@@ -36,6 +36,7 @@ mod lanes;
 mod many_lanes;
 mod memory;
 mod messages;
+mod operate;
 mod queue;
 mod readme;
 mod route;
