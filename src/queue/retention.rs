@@ -247,7 +247,7 @@ impl Engine {
         let mut any = false;
         let lanes = head.lanes().filter(|(of, _)| *of == event);
         for (_, id) in lanes.collect::<Vec<_>>() {
-            if self.settles_with_its_range(shared, id, event, entry) {
+            if self.settles_with_its_range(shared, (event, id), entry) {
                 continue;
             }
             let lane = shared.lane(id);

@@ -40,6 +40,7 @@ mod lanes;
 mod many_lanes;
 mod memory;
 mod messages;
+mod operate;
 mod outage;
 mod queue;
 mod readme;
