@@ -104,15 +104,14 @@ impl Lanes {
 
     fn take_settings(&mut self, schedule: &mut Schedule) {
         let settings = self.settings.borrow_and_update().clone();
-        let destinations = &settings.config.destinations;
-        self.pacer.configure(destinations.values());
-        self.worker.forget_all_but(destinations);
-        let widths = destinations.iter();
-        schedule.widths = widths
+        self.pacer.configure(settings.config.destinations.values());
+        self.worker.forget_gone(&settings);
+        let lanes = settings.lanes();
+        schedule.widths = lanes
             .map(|(name, destination)| (name.clone(), width(destination)))
             .collect();
         schedule.forget_gone();
-        for name in destinations.keys() {
+        for (name, _) in settings.lanes() {
             schedule.wake(name);
         }
     }
