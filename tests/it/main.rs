@@ -23,11 +23,13 @@ mod tmpfs;
 mod world;
 
 mod attempts;
+mod bounds;
 mod chaos;
 mod cli;
 mod config;
 mod damage;
 mod default_messages;
+mod egress;
 mod full_disk;
 mod hostile;
 mod ingest;

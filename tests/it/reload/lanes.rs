@@ -174,7 +174,9 @@ async fn a_destination_that_is_gone_leaves_a_lane_that_keeps_what_waits_until_it
         assert!(lane.orphaned && lane.waiting == 2, "{lane:?}");
         assert_eq!(away.received().len(), 0);
 
-        world.correct(vec![gogs("away", &away), gogs("ci", &ci)]).await;
+        world
+            .correct(vec![gogs("away", &away), gogs("ci", &ci)])
+            .await;
         world.idle("away").await;
         assert_eq!(bodies(&away), [body(0), body(1)]);
         assert!(!world.lane("away").orphaned);
@@ -194,7 +196,12 @@ async fn an_orphaned_lane_can_be_emptied_and_is_then_no_longer_listed() {
         world.correct(vec![gogs("ci", &standin)]).await;
         let gone = world.queue.discard("old", Range::All, Some(2)).await;
         assert_eq!(gone.unwrap(), 2);
-        let names: Vec<_> = world.queue.lanes().into_iter().map(|it| it.destination).collect();
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
         assert_eq!(names, ["ci".into()]);
         world.finish().await;
     })
@@ -222,6 +229,59 @@ async fn a_renamed_destination_goes_on_where_the_old_one_was_with_what_is_under_
         assert_eq!(bodies(&standin), [body(0), body(0), body(1), body(2)]);
         let first = world.settled(events[0], "new", State::Delivered).await;
         assert_eq!(first.attempts.len(), 2, "the one under way counts");
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_was_left_behind_is_taken_over_although_the_new_name_has_its_own_by_now() {
+    within(async {
+        let time = World::clock();
+        let standin = fake_gogs(&time.0).await;
+        let world = World::start(&time, vec![gogs("old", &standin)]);
+        world.queue.hold("old", "full".into()).await.unwrap();
+        let events = world.push(0..2, &["old"]).await;
+        // Renamed without a word: the new name begins a lane, the old one keeps what waits.
+        world.correct(vec![gogs("new", &standin)]).await;
+        world.push(2..3, &["new"]).await;
+        world.idle("new").await;
+        world.queue.resume("old").await.unwrap();
+        assert_eq!(world.lane("old").waiting, 2);
+
+        let mut heir = gogs("new", &standin);
+        heir.was = Some("old".into());
+        let configured = world.correct(vec![heir.clone()]).await;
+        assert_eq!(configured.taken_over, [("old".into(), "new".into())]);
+        world.settled(events[1], "old", State::Delivered).await;
+        assert_eq!(bodies(&standin), [body(2), body(0), body(1)]);
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
+        assert_eq!(names, ["new".into()], "what is empty is not listed");
+        assert_eq!(world.correct(vec![heir]).await.taken_over, []);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_left_behind_is_taken_over_at_a_start_as_well() {
+    within(async {
+        let time = World::clock();
+        let standin = fake_gogs(&time.0).await;
+        let world = World::start(&time, vec![gogs("old", &standin)]);
+        world.queue.hold("old", "full".into()).await.unwrap();
+        let event = world.push(0..1, &["old"]).await[0];
+        world.correct(vec![gogs("new", &standin)]).await;
+        world.queue.resume("old").await.unwrap();
+        let mut heir = gogs("new", &standin);
+        heir.was = Some("old".into());
+        let world = world.restart(s(60.0), vec![heir]).await;
+        world.settled(event, "old", State::Delivered).await;
         world.finish().await;
     })
     .await;
@@ -291,7 +351,11 @@ async fn a_changed_rate_counts_at_once() {
         standin.wait_for(2).await;
         world.correct(vec![gogs("ci", &standin)]).await;
         world.idle("ci").await;
-        let at: Vec<f64> = standin.received().iter().map(|it| it.at.as_secs_f64()).collect();
+        let at: Vec<f64> = standin
+            .received()
+            .iter()
+            .map(|it| it.at.as_secs_f64())
+            .collect();
         assert_eq!(at, [0.0, 10.0, 10.0]);
         world.finish().await;
     })
@@ -325,7 +389,11 @@ async fn two_thousand_reloads_leave_nothing_behind() {
         let time = World::clock();
         let standin = fake_gogs(&time.0).await;
         let world = World::start(&time, vec![gogs("ci-0", &standin)]);
-        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
         let before = tasks();
         for number in 1..=2000 {
             let mut destination = gogs(&format!("ci-{number}"), &standin);
@@ -338,7 +406,12 @@ async fn two_thousand_reloads_leave_nothing_behind() {
         }
         world.push(0..1, &["ci-2000"]).await;
         world.idle("ci-2000").await;
-        let names: Vec<_> = world.queue.lanes().into_iter().map(|it| it.destination).collect();
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
         assert_eq!(names, ["ci-2000".into()]);
         let after = tasks();
         assert!(after <= before + 3, "{before} tasks before, {after} after");
