@@ -17,7 +17,7 @@ use crate::queue::key::{self, Key};
 use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{self, Batch, Fault, Store};
-use crate::queue::writer::Writer;
+use crate::queue::writer::{Beat, Writer};
 use crate::queue::{LaneSpec, Options};
 
 pub(super) const FORMAT: u8 = 1;
@@ -79,6 +79,7 @@ fn open_store(
         settled_from: u64::MAX,
         commits: 0,
         urgent: false,
+        writer_rests: false,
         closing: false,
         faulty: false,
     };
@@ -102,6 +103,7 @@ fn start_writer(engine: &Arc<Engine>, duplicates: Duplicates) -> anyhow::Result<
         duplicates,
         retention: Retention::new(engine),
         answers: VecDeque::new(),
+        beat: Beat::default(),
     };
     let thread = std::thread::Builder::new().name("queue-writer".into());
     thread
