@@ -18,7 +18,7 @@ use crate::queue::key::{self, Key};
 use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{self, Batch, Fault, Store};
-use crate::queue::writer::Writer;
+use crate::queue::writer::{Beat, Writer};
 use crate::queue::{LaneSpec, Options};
 
 pub(super) const FORMAT: u8 = 1;
@@ -81,6 +81,7 @@ fn open_store(
         settled_from: u64::MAX,
         commits: 0,
         urgent: false,
+        writer_rests: false,
         closing: false,
         faulty: false,
     };
@@ -104,6 +105,7 @@ fn start_writer(engine: &Arc<Engine>, duplicates: Duplicates) -> anyhow::Result<
         duplicates,
         retention: Retention::new(engine),
         answers: VecDeque::new(),
+        beat: Beat::default(),
     };
     let thread = std::thread::Builder::new().name("queue-writer".into());
     thread
