@@ -344,6 +344,7 @@ mod tests {
             let next = renamed(&in_force.borrow().clone(), &format!("d-{number}"));
             in_force.send_replace(next);
             lanes.take_settings(&mut schedule);
+            schedule.begin();
             let (name, _) = schedule.rested().await;
             // As if it had failed.
             let mut told = lanes.worker.told.lock().unwrap();
@@ -356,11 +357,12 @@ mod tests {
             schedule.widths.len(),
             schedule.lanes.len(),
             schedule.due.len(),
+            schedule.called.len(),
             schedule.workers.len(),
             schedule.lane_of.len(),
             lanes.worker.told.lock().unwrap().len(),
         ];
-        assert_eq!(sizes, [1, 1, 1, 0, 0, 1]);
+        assert_eq!(sizes, [1, 1, 1, 0, 0, 0, 1]);
         queue.close().await;
     }
 }
