@@ -72,6 +72,7 @@ fn router(shared: Shared) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/redeliver", post(deliveries::redeliver_all))
         .route(
             "/v1/deliveries/{id}",
             get(deliveries::show).delete(deliveries::cancel),

@@ -10,12 +10,14 @@ use secrecy::SecretString;
 
 use crate::destination::Destination;
 use crate::queue::{Keep, Redelivery};
+use crate::send::egress::Egress;
 
 mod changes;
 mod check;
 mod destinations;
 mod document;
 mod draw;
+mod egress;
 mod environment;
 mod excerpt;
 mod keys;
@@ -34,6 +36,7 @@ pub use draw::draw;
 pub use environment::{Environment, environment};
 pub use load::{Loaded, Origin, Sets, load, load_admin};
 pub use problem::{Problem, Severity};
+pub(crate) use units::time as time_in_words;
 
 /// The shipped relay.yaml, which runs as it is.
 pub const SHIPPED: &str = include_str!("../../relay.yaml");
@@ -57,6 +60,7 @@ pub struct Config {
     pub dead: Keep,
     pub dedupe: Keep,
     pub limits: Limits,
+    pub egress: Egress,
     pub sources: BTreeMap<Arc<str>, Source>,
     /// By name.
     pub destinations: BTreeMap<Arc<str>, Destination>,

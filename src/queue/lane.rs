@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) width: usize,
     pub(super) loose: bool,
     pub(super) longest_wait: Duration,
+    /// It runs for a destination that has another lane of its own.
+    pub(super) taken_over: bool,
 }
 
 /// A lane of the log, with what left its straight path and waits on its own.

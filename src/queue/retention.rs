@@ -187,6 +187,13 @@ impl Retention {
 }
 
 impl Engine {
+    /// Whether the log is over its bound, and what shrinks it waits for room in a commit: then
+    /// that goes first, or new events would come faster than old ones can go.
+    pub(super) fn is_overfull(&self) -> bool {
+        let shared = self.shared();
+        shared.log.events > self.options.backlog && shared.pending.bytes() >= WINDOW
+    }
+
     fn head_at_or_after(&self, from: u64) -> Result<Option<Head>, Fault> {
         let heads = self.store.scan(key::head(from)..key::all(b"h").end, 1)?;
         let head = heads.first().map(|(key, value)| {
