@@ -232,3 +232,28 @@ async fn todays_queue_holds_everything_too() {
     holds_everything(&queue, &hand).await;
     queue.close().await;
 }
+
+#[tokio::test]
+async fn salvage_of_a_sound_folder_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    copy_folder(&fixtures().join(VERSION), data.path());
+    let old = data.path().join("queue");
+    let new = data.path().join("queue.salvaged");
+    let salvaged = gogs_relay::queue::salvage(&old, &new, NOON, &mut |_, _, _| {}).unwrap();
+    assert_eq!((salvaged.missing.len(), salvaged.holes), (0, 0));
+    let back = [
+        salvaged.events,
+        salvaged.waiting,
+        salvaged.dead,
+        salvaged.history,
+    ];
+    assert_eq!(
+        back.map(|tally| (tally.back, tally.lost)),
+        [(6, 0), (7, 0), (1, 0), (1, 0)]
+    );
+    std::fs::remove_dir_all(&old).unwrap();
+    std::fs::rename(&new, &old).unwrap();
+    let (queue, hand) = open(data.path());
+    holds_everything(&queue, &hand).await;
+    queue.close().await;
+}
