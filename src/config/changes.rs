@@ -30,6 +30,7 @@ impl Config {
             ("routes", running.routes != self.routes),
             ("history", running.history != self.history),
             ("dead", running.dead != self.dead),
+            ("egress", running.egress != self.egress),
             ("templates", running.templates != self.templates),
         ] {
             changed.extend(is_other.then(|| key.to_owned()));
@@ -44,6 +45,7 @@ impl Config {
             routes: self.routes,
             history: self.history,
             dead: self.dead,
+            egress: self.egress,
             templates: self.templates,
             ..running.clone()
         };
@@ -86,6 +88,7 @@ impl Config {
             dead: _,
             dedupe,
             limits,
+            egress: _,
             sources: _,
             destinations: _,
             routes: _,

@@ -229,7 +229,7 @@ fn planned() -> Planned {
             body: body(id.as_u128()),
         },
         facts: Facts::default(),
-        deliveries: ["up", "down"].map(destination).to_vec(),
+        deliveries: ["up", "down"].map(destination).into(),
     }
 }
 

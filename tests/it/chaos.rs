@@ -43,7 +43,7 @@ fn number(name: &str, usual: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_goes_wrong_everything_acknowledged_arrives_once_planned_and_in_order() {
-    let lasts = Duration::from_secs(number("CHAOS_SECONDS", 3));
+    let lasts = Duration::from_secs(number("CHAOS_SECONDS", 2));
     let seeds = match number("CHAOS_SEED", 0) {
         0 => 1..=number("CHAOS_SEEDS", 2),
         seed => seed..=seed,

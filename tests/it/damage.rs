@@ -106,7 +106,7 @@ fn planned(n: u64) -> Planned {
             body: body(n),
         },
         facts: Facts::default(),
-        deliveries: vec![to("waits"), to("busy")],
+        deliveries: [to("waits"), to("busy")].into(),
     }
 }
 

@@ -9,7 +9,7 @@ use gogs_relay::clock::{Clock, Hand, Timestamp};
 use gogs_relay::config::{self, Config};
 use gogs_relay::delivery::{DeliveryId, Reason, State};
 use gogs_relay::destination::{
-    ContentType, Destination, Discord, Gogs, Kind, Order, RetryPolicy, SecretUrl, Slack,
+    ContentType, Destination, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::plan::Templates;
@@ -69,6 +69,7 @@ pub(crate) fn destination(name: &str, kind: Kind) -> Destination {
         name: name.into(),
         was: None,
         kind,
+        reach: Reach::Configured,
         templates: "default".into(),
         order: Order::Strict,
         pace: None,
