@@ -1,18 +1,19 @@
-//! Deliveries: list, show, send again, cancel.
+//! Deliveries: list, show, send again one or many, cancel.
 
 use std::str::FromStr;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::error::ApiError;
+use super::{Shared, read};
 use crate::clock::Timestamp;
 use crate::delivery::{DeliveryId, State as DeliveryState};
-use crate::queue::{Filter, QueueError, Range};
-use crate::trail;
+use crate::queue::{Again, Filter, QueueError, Range};
+use crate::trail::{self, Keeps};
 
 /// What a list may be narrowed by; each part as text, so that a mistake is answered in our words.
 #[derive(Debug, Deserialize)]
@@ -47,34 +48,64 @@ pub(super) async fn list(
             .map_err(|_| ApiError::bad_request("limit is not a number"))?,
         None => USUAL,
     };
-    let (cursor, filter) = (query.cursor.clone(), filter(query)?);
-    let found = shared
-        .relay()?
+    let filter = Narrowed {
+        state: query.state,
+        destination: query.destination,
+        source: query.source,
+        event: query.event,
+        repo: query.repo,
+        since: query.since,
+        q: query.q,
+    };
+    let relay = shared.relay()?;
+    let found = relay
         .queue
-        .find(filter, cursor, limit.clamp(1, LONGEST))
-        .await
-        .map_err(|error| match error {
-            QueueError::Refused(why) => {
-                ApiError::bad_request(why).hint("a cursor is the `next` of the page before")
-            }
-            other => other.into(),
-        })?;
-    let deliveries: Vec<Value> = found.deliveries.iter().map(trail::delivery_line).collect();
+        .find(filter.checked()?, query.cursor, limit.clamp(1, LONGEST));
+    let found = found.await.map_err(|error| match error {
+        QueueError::Refused(why) => {
+            ApiError::bad_request(why).hint("a cursor is the `next` of the page before")
+        }
+        other => other.into(),
+    })?;
+    let keeps = Keeps::of(relay);
+    let lines = found.deliveries.iter();
+    let deliveries: Vec<Value> = lines
+        .map(|delivery| trail::delivery_line(delivery, &keeps))
+        .collect();
     Ok(Json(
         json!({ "deliveries": deliveries, "next": found.next }),
     ))
 }
 
-fn filter(query: ListQuery) -> Result<Filter, ApiError> {
-    Ok(Filter {
-        state: query.state.as_deref().map(state).transpose()?,
-        destination: query.destination.map(Into::into),
-        source: query.source,
-        event: query.event,
-        repo: query.repo,
-        since: query.since.as_deref().map(since).transpose()?,
-        text: query.q,
-    })
+/// The filter of a list and of a bulk redelivery; each part as text, so that a mistake is
+/// answered in our words.
+#[derive(Debug, Default)]
+struct Narrowed {
+    state: Option<String>,
+    destination: Option<String>,
+    source: Option<String>,
+    event: Option<String>,
+    repo: Option<String>,
+    since: Option<String>,
+    q: Option<String>,
+}
+
+impl Narrowed {
+    fn checked(self) -> Result<Filter, ApiError> {
+        Ok(Filter {
+            state: self.state.as_deref().map(state).transpose()?,
+            destination: self.destination.map(Into::into),
+            source: self.source,
+            event: self.event,
+            repo: self.repo,
+            since: self
+                .since
+                .as_deref()
+                .map(|text| time("since", text))
+                .transpose()?,
+            text: self.q,
+        })
+    }
 }
 
 fn state(text: &str) -> Result<DeliveryState, ApiError> {
@@ -85,9 +116,10 @@ fn state(text: &str) -> Result<DeliveryState, ApiError> {
     })
 }
 
-fn since(text: &str) -> Result<Timestamp, ApiError> {
+/// A moment that a request names.
+pub(super) fn time(name: &str, text: &str) -> Result<Timestamp, ApiError> {
     Timestamp::from_str(text).map_err(|_| {
-        ApiError::bad_request("since is not a time")
+        ApiError::bad_request(format!("{name} is not a time"))
             .hint("write it as RFC 3339: 2026-03-13T18:00:00Z")
     })
 }
@@ -96,13 +128,15 @@ pub(super) async fn show(
     State(shared): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let (queue, id) = (&shared.relay()?.queue, delivery_id(&id)?);
+    let (relay, id) = (shared.relay()?, delivery_id(&id)?);
+    let queue = &relay.queue;
     let delivery = queue
         .delivery(&id)
         .await?
         .ok_or_else(|| QueueError::NoSuchDelivery(id.clone()))?;
     let sent = queue.sent(&id).await?;
-    Ok(Json(trail::delivery(&delivery, sent.as_deref())))
+    let keeps = Keeps::of(relay);
+    Ok(Json(trail::delivery(&delivery, &keeps, sent.as_deref())))
 }
 
 pub(super) async fn redeliver(
@@ -119,6 +153,66 @@ pub(super) async fn redeliver(
         return Err(QueueError::Refused(format!("{id} waits already")).into());
     }
     Ok(Json(json!({ "requeued": [id.to_string()] })))
+}
+
+/// What is to be sent again: the filter of a list, and how far to go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bulk {
+    state: Option<String>,
+    destination: Option<String>,
+    source: Option<String>,
+    event: Option<String>,
+    repo: Option<String>,
+    since: Option<String>,
+    q: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+    limit: Option<u64>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn redeliver_all(
+    State(shared): State<Shared>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let relay = shared.relay()?;
+    let bulk: Bulk = read(&body)?;
+    if bulk.state.is_none() {
+        let error = ApiError::bad_request("what is to be sent again is not said");
+        return Err(error.hint(r#"name a state: {"state":"dead"}, and what else narrows it"#));
+    }
+    let again = Again {
+        dry_run: bulk.dry_run,
+        limit: bulk.limit,
+        cursor: bulk.cursor,
+    };
+    let filter = Narrowed {
+        state: bulk.state,
+        destination: bulk.destination,
+        source: bulk.source,
+        event: bulk.event,
+        repo: bulk.repo,
+        since: bulk.since,
+        q: bulk.q,
+    };
+    let done = relay.queue.redeliver_all(filter.checked()?, again);
+    let done = done.await.map_err(|error| match error {
+        QueueError::Refused(why) => ApiError::bad_request(why),
+        other => other.into(),
+    })?;
+    let keeps = Keeps::of(relay);
+    let sample = done.sample.iter();
+    let sample: Vec<Value> = sample
+        .map(|delivery| trail::delivery_line(delivery, &keeps))
+        .collect();
+    Ok(Json(json!({
+        "matched": done.matched,
+        "requeued": done.requeued,
+        "impossible": done.impossible,
+        "sample": sample,
+        "next": done.next,
+    })))
 }
 
 pub(super) async fn cancel(

@@ -3,25 +3,39 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::deliveries::time;
 use super::error::ApiError;
 use super::{Shared, read};
-use crate::queue::Range;
+use crate::destination::{Destination, Kind};
+use crate::queue::{Range, Rest, Resume};
 use crate::trail;
 
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
     let settings = relay.settings();
-    let destinations = &settings.config.destinations;
+    let dead = settings.config.dead;
     let lanes: Vec<Value> = relay
         .queue
         .lanes()
         .iter()
-        .map(|lane| trail::lane(lane, destinations.get(&lane.destination)))
+        .map(|lane| trail::lane(lane, settings.of_lane(&lane.destination)))
         .collect();
-    Ok(Json(json!({ "destinations": lanes })))
+    let missing = relay.queue.missing();
+    let missing: Vec<Value> = missing.iter().map(trail::missing).collect();
+    let dead_letters = json!({
+        "count": relay.queue.stats().dead,
+        "at_most": dead.at_most,
+        "keep_seconds": dead.keep.as_secs(),
+    });
+    Ok(Json(json!({
+        "destinations": lanes,
+        "dead_letters": dead_letters,
+        "missing": missing,
+    })))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -43,16 +57,64 @@ pub(super) async fn hold(
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Resume {}
+struct ResumeHow {
+    newer_than: Option<String>,
+    rest: Option<String>,
+}
 
 pub(super) async fn resume(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let Resume {} = read(&body)?;
-    shared.relay()?.queue.resume(&name).await?;
-    Ok(Json(json!({ "resumed": name })))
+    let ResumeHow { newer_than, rest } = read(&body)?;
+    let relay = shared.relay()?;
+    let how = Resume {
+        newer_than: newer_than
+            .as_deref()
+            .map(|text| time("newer_than", text))
+            .transpose()?,
+        rest: rest.as_deref().map(rest_of).transpose()?,
+    };
+    if how.rest == Some(Rest::Summary) {
+        let settings = relay.settings();
+        takes_summaries(settings.config.destinations.get(name.as_str()), &name)?;
+    }
+    let left = relay.queue.resume_with(&name, how).await?;
+    let became = match (how.newer_than, how.rest) {
+        (None, None) => "none",
+        (_, None | Some(Rest::Keep)) => "kept_back",
+        (_, Some(Rest::Dead)) => "dead",
+        (_, Some(Rest::Summary)) => "summarised",
+    };
+    Ok(Json(
+        json!({ "resumed": name, "left_behind": left, "became": became }),
+    ))
+}
+
+fn rest_of(text: &str) -> Result<Rest, ApiError> {
+    match text {
+        "keep" => Ok(Rest::Keep),
+        "dead" => Ok(Rest::Dead),
+        "summary" => Ok(Rest::Summary),
+        other => Err(
+            ApiError::bad_request(format!("{other:?} cannot become of the rest"))
+                .hint("known are keep, dead and summary"),
+        ),
+    }
+}
+
+/// A summary is a message to people: whoever takes Gogs' format could not read it.
+fn takes_summaries(destination: Option<&Destination>, name: &str) -> Result<(), ApiError> {
+    match destination.map(|destination| &destination.kind) {
+        Some(Kind::Slack(_) | Kind::Discord(_) | Kind::Console) => Ok(()),
+        Some(Kind::Gogs(_)) => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("{name} takes Gogs' format, which has no form for a summary"),
+        )
+        .hint("leave the rest to keep or dead")),
+        None => Err(ApiError::not_found(format!("no destination {name:?}"))),
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +123,8 @@ struct Discard {
     #[serde(default)]
     dry_run: bool,
     expect: Option<u64>,
+    #[serde(default)]
+    kept_back: bool,
 }
 
 pub(super) async fn discard(
@@ -69,18 +133,23 @@ pub(super) async fn discard(
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let queue = &shared.relay()?.queue;
-    match read(&body)? {
-        Discard { dry_run: true, .. } => Ok(Json(
-            json!({ "would_discard": queue.count(&name, Range::All).await? }),
-        )),
-        Discard { expect: None, .. } => Err(ApiError::bad_request(
-            "how many deliveries should go is not said",
-        )
-        .hint(r#"ask with {"dry_run":true}, then repeat with {"expect":<that number>}"#)),
-        Discard { expect, .. } => Ok(Json(
-            json!({ "discarded": queue.discard(&name, Range::All, expect).await? }),
-        )),
+    let discard: Discard = read(&body)?;
+    let range = match discard.kept_back {
+        true => Range::KeptBack,
+        false => Range::All,
+    };
+    if discard.dry_run {
+        let count = queue.count(&name, range).await?;
+        return Ok(Json(json!({ "would_discard": count })));
     }
+    let Some(expect) = discard.expect else {
+        let error = ApiError::bad_request("how many deliveries should go is not said");
+        return Err(
+            error.hint(r#"ask with {"dry_run":true}, then repeat with {"expect":<that number>}"#)
+        );
+    };
+    let discarded = queue.discard(&name, range, Some(expect)).await?;
+    Ok(Json(json!({ "discarded": discarded })))
 }
 
 /// Sends one sample past the queue, and says what came of it.

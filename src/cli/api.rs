@@ -1,14 +1,17 @@
 //! Talks to the own API of a running relay.
 
+use std::io::{BufRead, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use hyper::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Failure, block_on, check};
+use super::{Failure, Outcome, block_on, check, print};
+use crate::clock::{Clock, Timestamp};
+use crate::config::time_in_words;
 
 /// Where the relay is, when relay.yaml does not say it.
 #[derive(Debug, clap::Args)]
@@ -129,6 +132,44 @@ pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
         });
     }
     listen
+}
+
+/// A time as RFC 3339, or an age such as `2h`, as the own API takes it.
+pub(super) fn moment(text: &str) -> String {
+    match time_in_words(text) {
+        Some(age) => {
+            let now = Clock::system().now();
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(now.0.saturating_sub(age)).to_string()
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// `1 delivery`, `2 deliveries`.
+pub(super) fn deliveries(count: u64) -> String {
+    match count {
+        1 => "1 delivery".to_owned(),
+        _ => format!("{count} deliveries"),
+    }
+}
+
+/// Asks a person, who may say no. Without a person the command has to say `flag`.
+pub(super) fn confirm(question: &str, flag: &str) -> Outcome {
+    if !std::io::stdin().is_terminal() {
+        let advice = anyhow!("{question} Nobody is there to ask; repeat with `{flag}` to do it");
+        return Err(Failure::Usage(Some(advice)));
+    }
+    print(format!("{question} [y/N] ").as_bytes())?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("failed to read the answer")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(anyhow!("nothing was done").into()),
+    }
 }
 
 /// A JSON value as a cell: text without quotes, nothing for null.

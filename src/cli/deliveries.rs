@@ -6,9 +6,14 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::api::{Address, Client, text};
+use super::api::{Address, Client, confirm, deliveries, moment, text};
 use super::paint::{self, tame};
 use super::{Failure, Outcome, say};
+
+/// What a list shows of a delivery.
+const HEADER: [&str; 6] = ["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"];
+/// One call sends so many again.
+const STEP: u64 = 1000;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -24,13 +29,8 @@ pub(super) enum Command {
         #[command(flatten)]
         address: Address,
     },
-    /// Send one again, whatever became of it
-    Redeliver {
-        /// EVENT:DESTINATION, for example 1234:team-slack
-        id: String,
-        #[command(flatten)]
-        address: Address,
-    },
+    /// Send one again, whatever became of it; or all that a filter finds, oldest first
+    Redeliver(Redeliver),
     /// Cancel one that waits
     Cancel {
         /// EVENT:DESTINATION, for example 1234:team-slack
@@ -40,8 +40,9 @@ pub(super) enum Command {
     },
 }
 
+/// Which deliveries.
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+struct Filter {
     /// waiting, sending, delivered, skipped, dead, cancelled, held or unrouted
     #[arg(long)]
     state: Option<String>,
@@ -57,12 +58,35 @@ pub(super) struct List {
     /// Only this repository, for example orbit/lander
     #[arg(long)]
     repo: Option<String>,
-    /// Only received since this time (RFC 3339)
-    #[arg(long)]
+    /// Only received since this time (RFC 3339), or younger than this: 2h
+    #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only with this text in the summary
     #[arg(short)]
     q: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Redeliver {
+    /// EVENT:DESTINATION, for example 1234:team-slack
+    #[arg(conflicts_with = "state")]
+    id: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Only say how many there are, and show some
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    address: Address,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    filter: Filter,
     /// At most so many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -77,14 +101,7 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
     match command {
         Command::List(list) => list_deliveries(config, &list),
         Command::Show { id, json, address } => show(config, &id, json, &address),
-        Command::Redeliver { id, address } => {
-            let client = Client::new(config, &address)?;
-            client.post(
-                &format!("/v1/deliveries/{}/redeliver", escape(&id)),
-                &Value::Null,
-            )?;
-            say(format!("{id} is on its way again"))
-        }
+        Command::Redeliver(args) => redeliver(&Client::new(config, &args.address)?, &args),
         Command::Cancel { id, address } => {
             Client::new(config, &address)?.delete(&format!("/v1/deliveries/{}", escape(&id)))?;
             say(format!("{id} is cancelled"))
@@ -105,12 +122,7 @@ fn list_deliveries(config: &Path, list: &List) -> Outcome {
         return say("no deliveries");
     }
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
-    paint::table(
-        &mut out,
-        &["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"],
-        &rows,
-    )
-    .context("failed to print")?;
+    paint::table(&mut out, &HEADER, &rows).context("failed to print")?;
     if more {
         writeln!(out, "there are more; `--limit` shows them").context("failed to print")?;
     }
@@ -140,35 +152,132 @@ fn collect(client: &Client, list: &List) -> Result<(Vec<Value>, bool), Failure> 
 fn query(list: &List, limit: usize, cursor: Option<&str>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &limit.to_string());
-    let parts = [
-        ("state", list.state.as_deref()),
-        ("destination", list.destination.as_deref()),
-        ("source", list.source.as_deref()),
-        ("event", list.event.as_deref()),
-        ("repo", list.repo.as_deref()),
-        ("since", list.since.as_deref()),
-        ("q", list.q.as_deref()),
-        ("cursor", cursor),
-    ];
-    for (name, value) in parts {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
+    for (name, value) in list.filter.parts() {
+        query.append_pair(name, &value);
+    }
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
     }
     query.finish()
 }
 
+impl Filter {
+    /// What is asked for, as the own API names it.
+    fn parts(&self) -> Vec<(&'static str, String)> {
+        let since = self.since.as_deref().map(moment);
+        let parts = [
+            ("state", self.state.clone()),
+            ("destination", self.destination.clone()),
+            ("source", self.source.clone()),
+            ("event", self.event.clone()),
+            ("repo", self.repo.clone()),
+            ("since", since),
+            ("q", self.q.clone()),
+        ];
+        let given = parts.into_iter();
+        given
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+}
+
+fn redeliver(client: &Client, args: &Redeliver) -> Outcome {
+    if let Some(id) = &args.id {
+        let path = format!("/v1/deliveries/{}/redeliver", escape(id));
+        client.post(&path, &Value::Null)?;
+        return say(format!("{id} is on its way again"));
+    }
+    if args.filter.state.is_none() {
+        let advice = "say which: EVENT:DESTINATION, or `--state dead` and what else narrows it";
+        return Err(Failure::Usage(Some(anyhow::anyhow!(advice))));
+    }
+    let found = in_steps(client, args, true)?;
+    if found.matched == 0 {
+        return say("no deliveries");
+    }
+    let count = deliveries(found.matched - found.impossible);
+    let impossible = found.impossible_in_words();
+    if args.dry_run {
+        let mut out = std::io::stdout().lock();
+        let rows: Vec<Vec<String>> = found.sample.iter().map(row).collect();
+        paint::table(&mut out, &HEADER, &rows).context("failed to print")?;
+        writeln!(out, "{count} would be sent again{impossible}").context("failed to print")?;
+        return Ok(());
+    }
+    if !args.yes {
+        confirm(&format!("Send {count} again{impossible}?"), "--yes")?;
+    }
+    let done = in_steps(client, args, false)?;
+    let (count, impossible) = (deliveries(done.requeued), done.impossible_in_words());
+    say(format!("{count} on their way again{impossible}"))
+}
+
+/// What several calls came to together.
+#[derive(Default)]
+struct Sum {
+    matched: u64,
+    requeued: u64,
+    impossible: u64,
+    sample: Vec<Value>,
+}
+
+impl Sum {
+    fn impossible_in_words(&self) -> String {
+        match self.impossible {
+            0 => String::new(),
+            _ => format!(
+                " ({} cannot be: the event is no longer kept, or the destination is gone)",
+                self.impossible
+            ),
+        }
+    }
+}
+
+/// Each call does a part, so that none takes long, and progress shows on a terminal.
+fn in_steps(client: &Client, args: &Redeliver, dry_run: bool) -> Result<Sum, Failure> {
+    let mut body = serde_json::json!({ "dry_run": dry_run, "limit": STEP });
+    for (name, value) in args.filter.parts() {
+        body[name] = value.into();
+    }
+    let mut sum = Sum::default();
+    loop {
+        let mut answer = client.post("/v1/deliveries/redeliver", &body)?;
+        let count = |name: &str| answer[name].as_u64().unwrap_or(0);
+        sum.matched += count("matched");
+        sum.requeued += count("requeued");
+        sum.impossible += count("impossible");
+        if let (true, Value::Array(some)) = (sum.sample.is_empty(), answer["sample"].take()) {
+            sum.sample = some;
+        }
+        body["cursor"] = answer["next"].take();
+        if body["cursor"].is_null() {
+            return Ok(sum);
+        }
+        let what = if dry_run { "counted" } else { "sent again" };
+        paint::progress(&format!("{} {what} so far", sum.matched));
+    }
+}
+
 fn row(delivery: &Value) -> Vec<String> {
-    let why = delivery["last_error"].as_str().or(delivery["reason"]
-        .as_str()
-        .filter(|reason| *reason != "accepted"));
+    let why = match delivery["state"].as_str() {
+        Some("held") => &delivery["why"],
+        _ if delivery["last_error"].is_string() => &delivery["last_error"],
+        _ => &delivery["why"],
+    };
+    let mut why = tame(&text(why));
+    if delivery["state"] == "dead" {
+        why = format!(
+            "{why}; kept until {}",
+            to_the_second(&delivery["kept_until"])
+        );
+    }
     vec![
         text(&delivery["id"]),
         text(&delivery["state"]),
         to_the_second(&delivery["received"]),
         text(&delivery["attempts"]),
         tame(&text(&delivery["summary"])),
-        tame(why.unwrap_or("")),
+        why,
     ]
 }
 
@@ -215,7 +324,16 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
         text(&delivery["state"])
     )?;
     let names = [
-        "summary", "source", "route", "received", "settled", "next_try", "template", "fallback",
+        "summary",
+        "why",
+        "source",
+        "route",
+        "received",
+        "settled",
+        "next_try",
+        "kept_until",
+        "template",
+        "fallback",
     ];
     members(out, delivery, &names)?;
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
@@ -240,7 +358,7 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
 fn members(out: &mut dyn Write, value: &Value, names: &[&str]) -> std::io::Result<()> {
     for name in names {
         if let Some(text) = value[name].as_str().filter(|text| !text.is_empty()) {
-            writeln!(out, "  {name:<9} {}", tame(text))?;
+            writeln!(out, "  {name:<10} {}", tame(text))?;
         }
     }
     Ok(())

@@ -1,15 +1,15 @@
 //! `destinations`: how their lanes stand; hold, resume, discard, test; over the own API.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
-use super::api::{Address, Client, text};
+use super::api::{Address, Client, confirm, deliveries, moment, text};
 use super::deliveries::to_the_second;
 use super::paint::{self, tame};
-use super::{Failure, Outcome, print, say};
+use super::{Outcome, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -33,24 +33,43 @@ pub(super) enum Command {
     /// Go on sending to one that is held
     Resume {
         name: String,
+        /// Only what was received after this time (RFC 3339), or is younger than this: 2h
+        #[arg(long, value_name = "TIME")]
+        newer_than: Option<String>,
+        /// What becomes of the rest: keep (it stays held), dead (dead letters), or summary (one
+        /// message tells what it was)
+        #[arg(long, value_name = "FATE")]
+        rest: Option<String>,
         #[command(flatten)]
         address: Address,
     },
     /// Cancel everything that waits for one
-    Discard {
-        name: String,
-        /// Do not ask; the number of deliveries that must be waiting
-        #[arg(long, value_name = "COUNT")]
-        expect: Option<u64>,
-        #[command(flatten)]
-        address: Address,
-    },
+    Discard(Discard),
     /// Send a sample to one right now, and say what came of it
     Test {
         name: String,
         #[command(flatten)]
         address: Address,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Discard {
+    name: String,
+    /// Only what was kept back when it was resumed
+    #[arg(long)]
+    kept_back: bool,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Do not ask; the number of deliveries that must be waiting
+    #[arg(long, value_name = "COUNT")]
+    expect: Option<u64>,
+    #[command(flatten)]
+    address: Address,
 }
 
 pub(super) fn run(config: &Path, command: Command) -> Outcome {
@@ -67,15 +86,17 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
                 "{name} is held; `gogs-relay destinations resume {name}` goes on"
             ))
         }
-        Command::Resume { name, address } => {
-            Client::new(config, &address)?.post(&path(&name, "resume"), &Value::Null)?;
-            say(format!("{name} goes on"))
-        }
-        Command::Discard {
+        Command::Resume {
             name,
-            expect,
+            newer_than,
+            rest,
             address,
-        } => discard(&Client::new(config, &address)?, &name, expect),
+        } => {
+            let how = json!({ "newer_than": newer_than.as_deref().map(moment), "rest": rest });
+            let answer = Client::new(config, &address)?.post(&path(&name, "resume"), &how)?;
+            resumed(&name, &answer)
+        }
+        Command::Discard(args) => discard(&Client::new(config, &args.address)?, &args),
         Command::Test { name, address } => test(&Client::new(config, &address)?, &name),
     }
 }
@@ -98,6 +119,7 @@ fn list(client: &Client, json: bool) -> Outcome {
         .flatten()
         .map(row)
         .collect();
+    tell_missing(&mut out, &answer).context("failed to print")?;
     if rows.is_empty() {
         return say("no destinations");
     }
@@ -105,14 +127,52 @@ fn list(client: &Client, json: bool) -> Outcome {
         "NAME", "KIND", "STATE", "WAITING", "DEAD", "NEXT TRY", "WHY",
     ];
     paint::table(&mut out, &header, &rows).context("failed to print")?;
+    if let Some(notice) = notice(&answer["dead_letters"]) {
+        writeln!(out, "{notice}").context("failed to print")?;
+    }
+    Ok(())
+}
+
+/// Says when dead letters are about to go because there are too many.
+fn notice(dead: &Value) -> Option<String> {
+    let (count, at_most) = (dead["count"].as_u64()?, dead["at_most"].as_u64()?);
+    (count >= at_most / 10 * 9).then(|| {
+        format!(
+            "{count} dead letters are kept, and at most {at_most}: beyond that the oldest go. \
+             `gogs-relay deliveries redeliver --state dead` sends them again"
+        )
+    })
+}
+
+/// What damage has taken concerns every destination, so it is told above them all.
+fn tell_missing(out: &mut dyn Write, answer: &Value) -> std::io::Result<()> {
+    for missing in answer["missing"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "{} events are missing by damage, {} to {}, found {}; \
+             `gogs-relay salvage` may bring them back",
+            missing["events"],
+            missing["first"],
+            missing["last"],
+            to_the_second(&missing["found"]),
+        )?;
+    }
     Ok(())
 }
 
 fn row(lane: &Value) -> Vec<String> {
-    let why = lane["reason"]
-        .as_str()
-        .or(lane["last_error"].as_str())
-        .unwrap_or("");
+    let since = |time: &Value| match time.is_null() {
+        true => String::new(),
+        false => format!(" (since {})", to_the_second(time)),
+    };
+    let why = lane["reason"].as_str().or(lane["last_error"].as_str());
+    let why = why.map(|why| format!("{}{}", tame(why), since(&lane["since"])));
+    let kept_back = lane["kept_back"]["count"].as_u64();
+    let kept_back = kept_back.map(|count| {
+        let since = since(&lane["kept_back"]["since"]);
+        format!("{count} kept back{since}")
+    });
+    let why: Vec<String> = why.into_iter().chain(kept_back).collect();
     vec![
         text(&lane["name"]),
         text(&lane["kind"]),
@@ -120,54 +180,55 @@ fn row(lane: &Value) -> Vec<String> {
         text(&lane["waiting"]),
         text(&lane["dead"]),
         to_the_second(&lane["next_try"]),
-        tame(why),
+        why.join("; "),
     ]
 }
 
+fn resumed(name: &str, answer: &Value) -> Outcome {
+    let left = answer["left_behind"].as_u64().unwrap_or(0);
+    let behind = deliveries(left);
+    let rest = match answer["became"].as_str() {
+        _ if left == 0 => String::new(),
+        Some("dead") => format!(
+            "; {behind} became dead letters (`gogs-relay deliveries redeliver --state dead \
+             --destination {name}` sends them after all)"
+        ),
+        Some("summarised") => format!("; one message sums up {behind}"),
+        _ => format!(
+            "; {behind} stay held: `destinations resume {name}` sends them, `destinations \
+             discard {name} --kept-back` cancels them"
+        ),
+    };
+    say(format!("{name} goes on{rest}"))
+}
+
 /// Says how many would go, and lets nothing go that was not counted.
-fn discard(client: &Client, name: &str, expect: Option<u64>) -> Outcome {
-    let expect = match expect {
-        Some(expect) => expect,
-        None => {
-            let counted = client.post(&path(name, "discard"), &json!({ "dry_run": true }))?;
+fn discard(client: &Client, args: &Discard) -> Outcome {
+    let (name, kept_back) = (&args.name, args.kept_back);
+    let expect = match args.expect {
+        Some(expect) if !args.dry_run => expect,
+        _ => {
+            let count = json!({ "dry_run": true, "kept_back": kept_back });
+            let counted = client.post(&path(name, "discard"), &count)?;
             let count = counted["would_discard"].as_u64().unwrap_or(0);
             if count == 0 {
                 return say(format!("nothing waits for {name}"));
             }
-            confirm(name, count)?;
+            if args.dry_run {
+                let would = deliveries(count);
+                return say(format!("{would} to {name} would be cancelled"));
+            }
+            if !args.yes {
+                let question = format!("Cancel {} to {name}?", deliveries(count));
+                confirm(&question, &format!("--expect {count}"))?;
+            }
             count
         }
     };
-    let done = client.post(&path(name, "discard"), &json!({ "expect": expect }))?;
+    let discard = json!({ "expect": expect, "kept_back": kept_back });
+    let done = client.post(&path(name, "discard"), &discard)?;
     let cancelled = done["discarded"].as_u64().unwrap_or(0);
     say(format!("cancelled {} to {name}", deliveries(cancelled)))
-}
-
-fn deliveries(count: u64) -> String {
-    match count {
-        1 => "1 delivery".to_owned(),
-        _ => format!("{count} deliveries"),
-    }
-}
-
-fn confirm(name: &str, count: u64) -> Outcome {
-    if !std::io::stdin().is_terminal() {
-        let advice = anyhow!(
-            "{} for {name} would be cancelled; repeat with `--expect {count}` to do it",
-            deliveries(count)
-        );
-        return Err(Failure::Usage(Some(advice)));
-    }
-    print(format!("Cancel {} to {name}? [y/N] ", deliveries(count)).as_bytes())?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .context("failed to read the answer")?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(anyhow!("nothing was cancelled").into()),
-    }
 }
 
 fn test(client: &Client, name: &str) -> Outcome {

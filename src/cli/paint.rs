@@ -27,6 +27,15 @@ fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Overwrites the last line of standard error, if somebody watches it.
+pub(super) fn progress(words: &str) {
+    let mut out = io::stderr().lock();
+    if out.is_terminal() {
+        // Nobody needs it.
+        write!(out, "\r{words}\x1b[K\r").ok();
+    }
+}
+
 impl Paint {
     pub(super) fn is_on(self) -> bool {
         self.on

@@ -21,13 +21,7 @@ pub struct Changes {
 impl Config {
     /// This configuration as a relay can take it over that runs with `running`: what cannot be
     /// reloaded stays as it is there.
-    ///
-    /// # Errors
-    /// A mistake that only a running relay makes one.
-    pub fn taken_over_by(self, running: &Config) -> Result<(Config, Changes), Problem> {
-        if let Some(exposed) = self.exposed_by(running) {
-            return Err(exposed);
-        }
+    pub fn taken_over_by(self, running: &Config) -> (Config, Changes) {
         let mut changed = Vec::new();
         differing("sources", &running.sources, &self.sources, &mut changed);
         let (before, after) = (&running.destinations, &self.destinations);
@@ -55,7 +49,29 @@ impl Config {
             templates: self.templates,
             ..running.clone()
         };
-        Ok((next, changes))
+        (next, changes)
+    }
+
+    /// A mistake that only a running relay makes one. The check knew the new `listen` alone; the
+    /// running one is what others reach.
+    pub fn exposed_by(&self, running: &Config) -> Option<Problem> {
+        if running.listen.ip().is_loopback() {
+            return None;
+        }
+        let shipped = |secret: &SecretString| secret.expose_secret() == SHIPPED_SECRET;
+        let mut sources = self.sources.iter();
+        let (name, _) = sources.find(|(_, source)| source.secrets.iter().any(shipped))?;
+        Some(Problem {
+            severity: Severity::Error,
+            file: "relay.yaml".to_owned(),
+            line: None,
+            column: None,
+            excerpt: None,
+            message: format!(
+                "the source \"{name}\" has the shipped secret, and others can reach the running relay"
+            ),
+            hint: Some("choose a secret of your own; a change of `listen` needs a restart".into()),
+        })
     }
 
     /// Keys that cannot be reloaded and differ. Every key is named here or in
@@ -90,27 +106,6 @@ impl Config {
         keys.extend(limits.differing(&running.limits));
         let keys = keys.into_iter().filter(|(_, is_other)| *is_other);
         keys.map(|(key, _)| key.to_owned()).collect()
-    }
-
-    /// The check knew only the new `listen`; the running one is what others reach.
-    fn exposed_by(&self, running: &Config) -> Option<Problem> {
-        if running.listen.ip().is_loopback() {
-            return None;
-        }
-        let shipped = |secret: &SecretString| secret.expose_secret() == SHIPPED_SECRET;
-        let mut sources = self.sources.iter();
-        let (name, _) = sources.find(|(_, source)| source.secrets.iter().any(shipped))?;
-        Some(Problem {
-            severity: Severity::Error,
-            file: "relay.yaml".to_owned(),
-            line: None,
-            column: None,
-            excerpt: None,
-            message: format!(
-                "the source \"{name}\" has the shipped secret, and others can reach the running relay"
-            ),
-            hint: Some("choose a secret of your own; a change of `listen` needs a restart".into()),
-        })
     }
 }
 

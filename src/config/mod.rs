@@ -37,6 +37,7 @@ pub use draw::draw;
 pub use environment::{Environment, environment};
 pub use load::{Loaded, Origin, Sets, load, load_admin};
 pub use problem::{Problem, Severity};
+pub(crate) use units::time as time_in_words;
 
 /// The shipped relay.yaml, which runs as it is.
 pub const SHIPPED: &str = include_str!("../../relay.yaml");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::destination::Window;
 
 /// `250ms`, `10s`, `5m`, `12h` or `3d`; at most a hundred years.
-pub(super) fn time(text: &str) -> Option<Duration> {
+pub(crate) fn time(text: &str) -> Option<Duration> {
     let (count, unit) = number_and_unit(text)?;
     let millis = match unit {
         "ms" => 1,

@@ -10,7 +10,7 @@ use super::escape::Format;
 use super::fit::{Target, fit, not_json};
 use super::losses::{Loss, losses};
 use super::render::Strict;
-use super::samples::{samples, unknown_sample};
+use super::samples::{samples, summary_sample, unknown_sample};
 use super::shelf::{Page, problem};
 use super::templates::Shelves;
 use super::vet::Fault;
@@ -42,7 +42,8 @@ fn views() -> Vec<View> {
         .into_iter()
         .map(|sample| (sample.event, sample.body));
     let unknown = ("unknown".to_owned(), unknown_sample());
-    let events = known.chain([unknown]).map(|(name, body)| Event {
+    let summary = ("summary".to_owned(), summary_sample());
+    let events = known.chain([unknown, summary]).map(|(name, body)| Event {
         source: Arc::from("gogs"),
         name: Arc::from(name),
         delivery_id: Arc::from("f6266f16-1bf3-46a5-9ea4-602e06ead473"),

@@ -66,6 +66,12 @@ pub(super) fn unknown_sample() -> Bytes {
     serde_json::to_vec(&payload).unwrap_or_default().into()
 }
 
+/// The relay's own event, which says what a destination did not get one by one.
+pub(super) fn summary_sample() -> Bytes {
+    let payload = object("summary.json");
+    serde_json::to_vec(&payload).unwrap_or_default().into()
+}
+
 fn object(file: &str) -> Map<String, Value> {
     let contents = SAMPLES.get_file(file).map(include_dir::File::contents);
     serde_json::from_slice(contents.unwrap_or_default()).unwrap_or_default()

@@ -41,9 +41,9 @@ impl Engine {
         };
         let at = match &how.cursor {
             None => Some((0, 0)),
-            Some(cursor) => cursor.split_once('.').and_then(|(event, lane)| {
-                Some((event.parse().ok()?, lane.parse().ok()?))
-            }),
+            Some(cursor) => cursor
+                .split_once('.')
+                .and_then(|(event, lane)| Some((event.parse().ok()?, lane.parse().ok()?))),
         };
         let at = at.ok_or_else(|| QueueError::Refused("no such cursor".into()))?;
         self.records_are_written(state).await?;
@@ -106,7 +106,10 @@ impl Engine {
             let Some((event, lane)) = key::of_record(key) else {
                 continue;
             };
-            if how.limit.is_some_and(|limit| progress.done.matched >= limit) {
+            if how
+                .limit
+                .is_some_and(|limit| progress.done.matched >= limit)
+            {
                 progress.at = (event, lane);
                 return Ok(true);
             }

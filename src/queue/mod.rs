@@ -7,9 +7,11 @@
 mod append;
 mod aside;
 mod build;
+mod bulk;
 mod cache;
 mod chunk;
 mod codes;
+mod compact;
 mod configure;
 mod disk;
 mod duplicates;
@@ -64,9 +66,9 @@ use crate::queue::engine::Engine;
 
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec, LaneStatus,
-    Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range, Redelivery, Repeats,
-    Rest, Resume, Settlement, Stats,
+    Again, Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec,
+    LaneStatus, Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range,
+    Redelivered, Redelivery, Repeats, Rest, Resume, Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -201,6 +203,17 @@ impl Queue {
         self.engine().redeliver(event, destinations).await
     }
 
+    /// Starts a new round for all settled deliveries that the filter takes, oldest event first, or
+    /// counts them. Durable step by step: what it had started when it broke off waits, and a
+    /// further call goes on with the rest.
+    pub async fn redeliver_all(
+        &self,
+        filter: Filter,
+        how: Again,
+    ) -> Result<Redelivered, QueueError> {
+        self.engine().redeliver_all(filter, how).await
+    }
+
     /// Looks through deliveries, newest first, for at most 25 ms and `limit` of them.
     pub async fn find(
         &self,
@@ -226,7 +239,7 @@ impl Queue {
         self.engine().event(id).await
     }
 
-    /// All lanes, by name.
+    /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
     }

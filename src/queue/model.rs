@@ -14,7 +14,8 @@ use crate::queue::token::LeaseToken;
 pub struct Planned {
     pub event: Event,
     pub facts: Facts,
-    pub deliveries: Vec<PlannedDelivery>,
+    /// Most events go the same ways, so the plan is shared.
+    pub deliveries: Arc<[PlannedDelivery]>,
 }
 
 /// One destination of a plan, and the route that named it.
@@ -276,6 +277,32 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Searched in the summary, without case.
     pub text: Option<String>,
+}
+
+/// How many deliveries to send again, and from where on.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// Count, and change nothing.
+    pub dry_run: bool,
+    /// At most about so many, and for at most a second; `None`: all.
+    pub limit: Option<u64>,
+    /// The [`next`](Redelivered::next) of the call before.
+    pub cursor: Option<String>,
+}
+
+/// What sending many again came to.
+#[derive(Clone, Debug, Default)]
+pub struct Redelivered {
+    /// Deliveries that the filter took.
+    pub matched: u64,
+    /// Of them, those that wait again now.
+    pub requeued: u64,
+    /// Of them, those whose event is no longer kept or whose destination is not configured.
+    pub impossible: u64,
+    /// With `dry_run`: the oldest few.
+    pub sample: Vec<Delivery>,
+    /// Where to go on, if a limit was reached.
+    pub next: Option<String>,
 }
 
 /// A page of what `find` found, newest first.

@@ -145,6 +145,10 @@ impl Engine {
             let mut stamp = 0;
             for id in ids? {
                 let destination = shared.lane(id).destination.clone();
+                if shared.lane(id).run.is_none() {
+                    let words = format!("{destination} is no longer a destination in relay.yaml");
+                    return Err(QueueError::Refused(words));
+                }
                 let planned = entry.planned(id).cloned().unwrap_or_else(|| Planned {
                     lane: id,
                     destination: destination.clone(),
@@ -161,7 +165,7 @@ impl Engine {
         Ok(again)
     }
 
-    /// Starts a new round, unless the delivery waits already; gives the stamp of what is written.
+    /// Starts a new round, unless the delivery waits already or its destination is gone; gives the stamp of what is written.
     pub(super) fn new_round(
         &self,
         shared: &mut Shared,
@@ -178,32 +182,20 @@ impl Engine {
             Some(state) => state == State::Waiting,
             None => was_planned && lane.waits_in_log(event),
         };
-        if waits {
+        if waits || lane.run.is_none() {
             return None;
         }
-        let record = match known {
-            Some(known) => Record {
-                round: known.round + 1,
-                sent: known.sent,
-                route: known.route.or_else(|| route.clone()),
-                trail: known.trail.next_round(),
-                ..Record::waiting(known.about, None, 1)
-            },
+        Some(match known {
+            Some(known) => {
+                let route = known.route.clone().or_else(|| route.clone());
+                self.begin_round(shared, event, id, Record { route, ..known })
+            }
             None => {
                 let round = if was_planned { 2 } else { 1 };
-                Record::waiting(About::new(entry), route.clone(), round)
+                let record = Record::waiting(About::new(entry), route.clone(), round);
+                self.let_wait(shared, event, id, (None, record))
             }
-        };
-        lane.redeliveries += 1;
-        shared.count(id, before, Some(State::Waiting));
-        let now = self.now();
-        let writes = vec![
-            (key::record(event, id), Some(record.encode())),
-            (key::redelivery(id, event), Some(Vec::new())),
-            shared.lane(id).write(now),
-        ];
-        self.wake(shared, id);
-        Some(self.push(shared, writes))
+        })
     }
 
     /// Where the delivery waits, if it does.

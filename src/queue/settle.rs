@@ -56,8 +56,10 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        // In a strict lane nobody else has anything to do now than whoever settles.
-        if shared.lane(lane).is_loose() {
+        // In a strict lane nobody else has anything to do now than whoever settles, unless that
+        // goes by another name.
+        let is_renamed = shared.lane(lane).destination != lease.id.destination;
+        if is_renamed || shared.lane(lane).is_loose() {
             self.wake(&mut shared, lane);
         }
     }

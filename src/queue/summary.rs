@@ -59,7 +59,7 @@ struct Seen {
     last: Option<Timestamp>,
     events: BTreeMap<Arc<str>, u64>,
     repositories: BTreeMap<String, u64>,
-    elsewhere: u64,
+    unlisted: u64,
 }
 
 impl Summaries {
@@ -145,7 +145,7 @@ impl Seen {
         } else if self.repositories.len() < REPOSITORIES {
             self.repositories.insert(repo.clone(), 1);
         } else {
-            self.elsewhere += 1;
+            self.unlisted += 1;
         }
     }
 
@@ -156,10 +156,11 @@ impl Seen {
         let mut repositories: Vec<_> = self.repositories.iter().collect();
         repositories.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let unnamed = repositories.iter().skip(NAMED).map(|(_, count)| **count);
-        let elsewhere = self.elsewhere + unnamed.sum::<u64>();
+        let unlisted = self.unlisted + unnamed.sum::<u64>();
         let events = events.iter().take(NAMED);
         let repositories = repositories.iter().take(NAMED);
-        let events = events.map(|(name, count)| json!({ "name": name, "count": count }));
+        let events =
+            events.map(|(name, count)| json!({ "name": name.replace('_', " "), "count": count }));
         let repositories =
             repositories.map(|(name, count)| json!({ "full_name": name, "count": count }));
         json!({
@@ -169,7 +170,7 @@ impl Seen {
             "last": self.last.map(|time| time.to_string()),
             "events": events.collect::<Vec<Value>>(),
             "repositories": repositories.collect::<Vec<Value>>(),
-            "elsewhere": elsewhere,
+            "unlisted": unlisted,
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::queue::{LaneSpec, Queue};
 use crate::send::deliver::{Console, Courier};
 use crate::send::pace::Pacer;
 use crate::send::transport::Transport;
-use crate::send::turn::Turns;
+use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
 use crate::settings::InForce;
 
@@ -82,6 +82,7 @@ impl Lanes {
         let queue = self.worker.queue.clone();
         let mut woken = pin!(queue.woken());
         loop {
+            schedule.begin();
             let due = schedule.next_due();
             tokio::select! {
                 biased;
@@ -104,17 +105,16 @@ impl Lanes {
 
     fn take_settings(&mut self, schedule: &mut Schedule) {
         let settings = self.settings.borrow_and_update().clone();
-        let destinations = &settings.config.destinations;
         let transport = self.worker.courier.transport();
         transport.obey(&settings.config.egress);
-        self.pacer.configure(destinations.values());
-        self.worker.forget_all_but(destinations);
-        let widths = destinations.iter();
-        schedule.widths = widths
+        self.pacer.configure(settings.config.destinations.values());
+        self.worker.forget_gone(&settings);
+        let lanes = settings.lanes();
+        schedule.widths = lanes
             .map(|(name, destination)| (name.clone(), width(destination)))
             .collect();
         schedule.forget_gone();
-        for name in destinations.keys() {
+        for (name, _) in settings.lanes() {
             schedule.wake(name);
         }
     }
@@ -152,6 +152,8 @@ struct Schedule {
     widths: HashMap<Arc<str>, usize>,
     lanes: HashMap<Arc<str>, LaneState>,
     due: BTreeSet<(Duration, Arc<str>)>,
+    /// Workers that have not begun yet, each with its place in the line.
+    called: Vec<(Arc<str>, InLine)>,
     /// Each worker comes back with its lane and how it rests; a panic loses both.
     workers: JoinSet<Rest>,
     lane_of: HashMap<tokio::task::Id, Arc<str>>,
@@ -174,6 +176,7 @@ impl Schedule {
             widths: HashMap::new(),
             lanes: HashMap::new(),
             due: BTreeSet::new(),
+            called: Vec::new(),
             workers: JoinSet::new(),
             lane_of: HashMap::new(),
         }
@@ -209,8 +212,18 @@ impl Schedule {
         }
         while lane.working < width {
             lane.working += 1;
-            let task = self.workers.spawn(self.worker.clone().work(name.clone()));
-            self.lane_of.insert(task.id(), name.clone());
+            let line = self.worker.courier.turns().line_up();
+            self.called.push((name.clone(), line));
+        }
+    }
+
+    /// Lets those begin that were called. All are in the line before the first of them can line
+    /// up for its second turn.
+    fn begin(&mut self) {
+        for (name, line) in self.called.drain(..) {
+            let working = self.worker.clone().work(name.clone(), line);
+            let task = self.workers.spawn(working);
+            self.lane_of.insert(task.id(), name);
         }
     }
 
@@ -266,5 +279,90 @@ impl Schedule {
     /// Waits for what is under way.
     async fn end(&mut self) {
         while self.workers.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::delivery::Reason;
+    use crate::plan::Templates;
+    use crate::queue::Options;
+    use crate::settings::Settings;
+
+    fn config(folder: &Path) -> Config {
+        let path = folder.join("relay.yaml");
+        let yaml = "sources: { gogs: { secret: s } }\ndestinations: { d-0: { console: } }\n";
+        std::fs::write(&path, yaml).unwrap();
+        let sets = |_: &Path| vec!["default".to_owned()];
+        let loaded = config::load(&path, &Default::default(), &sets);
+        loaded.unwrap().config
+    }
+
+    fn renamed(before: &Settings, name: &str) -> Arc<Settings> {
+        let mut config = before.config.clone();
+        let (_, mut destination) = config.destinations.pop_first().unwrap();
+        destination.name = name.into();
+        config.destinations = [(destination.name.clone(), destination)].into();
+        Arc::new(Settings::new(config, before.templates.clone()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn thousands_of_renamed_destinations_leave_no_lane_worker_or_due_time_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let options = Options {
+            data: folder.path().join("data"),
+            history: config.history,
+            dead: config.dead,
+            dedupe: config.dedupe,
+            backlog: 1000,
+            free_disk: 0,
+        };
+        let clock = Clock::system();
+        let queue = Queue::open(options, &[], clock.clone()).unwrap();
+        let templates = Arc::new(Templates::load(folder.path()).0);
+        let first = Arc::new(Settings::new(config, templates).unwrap());
+        let (in_force, settings) = watch::channel(first);
+        let mut lanes = Lanes::new(LanesParts {
+            queue: queue.clone(),
+            settings,
+            transport: Transport::new(clock.clone()),
+            console: Arc::new(Mutex::new(std::io::sink())),
+            clock: clock.clone(),
+            sends: 8,
+            jitter: || 0.0,
+        });
+        let mut schedule = Schedule::new(lanes.worker.clone());
+        for number in 1..=2000 {
+            let next = renamed(&in_force.borrow().clone(), &format!("d-{number}"));
+            in_force.send_replace(next);
+            lanes.take_settings(&mut schedule);
+            schedule.begin();
+            let (name, _) = schedule.rested().await;
+            // As if it had failed.
+            let mut told = lanes.worker.told.lock().unwrap();
+            told.insert(name.clone(), Reason::Timeout);
+            drop(told);
+            let later = clock.elapsed() + Duration::from_secs(3600);
+            schedule.note((name, Rest::Until(later)));
+        }
+        let sizes = [
+            schedule.widths.len(),
+            schedule.lanes.len(),
+            schedule.due.len(),
+            schedule.called.len(),
+            schedule.workers.len(),
+            schedule.lane_of.len(),
+            lanes.worker.told.lock().unwrap().len(),
+        ];
+        assert_eq!(sizes, [1, 1, 1, 0, 0, 0, 1]);
+        queue.close().await;
     }
 }

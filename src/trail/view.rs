@@ -1,17 +1,48 @@
 //! The JSON of deliveries, events and lanes: the one place that names their members.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::app::Relay;
 use crate::clock::Timestamp;
-use crate::delivery::{Attempt, DeliveryId};
+use crate::delivery::{Attempt, DeliveryId, State};
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
 use crate::plan::Explained;
-use crate::queue::{Delivery, LaneStatus};
+use crate::queue::{Delivery, LaneStatus, Missing};
 use crate::send::pace;
 
+/// How long settled deliveries and dead letters are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeps {
+    pub history: Duration,
+    pub dead: Duration,
+}
+
+impl Keeps {
+    /// As a running relay's settings say.
+    pub fn of(relay: &Relay) -> Keeps {
+        let settings = relay.settings();
+        Keeps {
+            history: settings.config.history.keep,
+            dead: settings.config.dead.keep,
+        }
+    }
+
+    /// When the delivery goes by its age, if not before by number.
+    fn until(&self, delivery: &Delivery) -> Option<Timestamp> {
+        let keep = match delivery.state {
+            State::Waiting | State::Sending | State::Held => return None,
+            State::Dead => self.dead,
+            _ => self.history,
+        };
+        delivery.settled.map(|settled| settled.plus(keep))
+    }
+}
+
 /// A delivery in a list.
-pub fn delivery_line(delivery: &Delivery) -> Value {
+pub fn delivery_line(delivery: &Delivery, keeps: &Keeps) -> Value {
     let last = delivery.attempts.last();
     json!({
         "id": id(delivery),
@@ -24,9 +55,11 @@ pub fn delivery_line(delivery: &Delivery) -> Value {
         "route": delivery.route,
         "state": delivery.state,
         "reason": delivery.reason,
+        "why": delivery.why,
         "round": delivery.round,
         "received": time(delivery.received),
         "settled": delivery.settled.map(time),
+        "kept_until": keeps.until(delivery).map(time),
         "next_try": delivery.next_try.map(time),
         "attempts": delivery.attempts.iter().map(|attempt| u64::from(attempt.count)).sum::<u64>(),
         "last_error": last.filter(|_| delivery.settled.is_none()).map(|attempt| &attempt.verdict),
@@ -34,8 +67,8 @@ pub fn delivery_line(delivery: &Delivery) -> Value {
 }
 
 /// A delivery in full: every attempt, the last answer, and the body as sent if it was kept.
-pub fn delivery(delivery: &Delivery, sent: Option<&[u8]>) -> Value {
-    let mut view = delivery_line(delivery);
+pub fn delivery(delivery: &Delivery, keeps: &Keeps, sent: Option<&[u8]>) -> Value {
+    let mut view = delivery_line(delivery, keeps);
     view["attempts"] = delivery.attempts.iter().map(attempt).collect();
     view["answer"] = String::from_utf8_lossy(&delivery.answer).into();
     view["template"] = delivery.template.clone().into();
@@ -45,6 +78,18 @@ pub fn delivery(delivery: &Delivery, sent: Option<&[u8]>) -> Value {
         .map(|body| String::from_utf8_lossy(body).into_owned())
         .into();
     view
+}
+
+/// Events that damage has taken.
+pub fn missing(missing: &Missing) -> Value {
+    json!({
+        "first": missing.first,
+        "last": missing.last,
+        "events": missing.events(),
+        "after": missing.after.map(time),
+        "before": missing.before.map(time),
+        "found": time(missing.found),
+    })
 }
 
 fn attempt(attempt: &Attempt) -> Value {
@@ -81,6 +126,9 @@ pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
         (false, None, Some(_)) => "backing_off",
         (false, None, None) => "running",
     };
+    let kept_back = lane
+        .kept_back
+        .map(|(count, since)| json!({ "count": count, "since": time(since) }));
     json!({
         "name": lane.destination,
         "kind": destination.map(|destination| destination.kind.name()),
@@ -89,6 +137,7 @@ pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
         "since": held.map(|held| held.since).or(lane.failing_since).map(time),
         "waiting": lane.waiting,
         "dead": lane.dead,
+        "kept_back": kept_back,
         "oldest": lane.oldest.map(time),
         "next_try": lane.next_try.map(time),
         "last_error": lane.last_error,

@@ -634,3 +634,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_relay_that_others_reach_does_not_take_the_shipped_secret_however_it_is_to_listen_next() {
+    let with = |listen: &str, secret: &str| {
+        let text = SMALL.replace("secret: s", &format!("secret: {secret}"));
+        let text = format!("listen: {listen}:8025\n{text}");
+        load_text(&text, &[]).unwrap().config
+    };
+    let running = with("0.0.0.0", "mine");
+    let next = with("127.0.0.1", config::SHIPPED_SECRET);
+    let exposed = next.exposed_by(&running).unwrap();
+    assert!(exposed.message.contains("shipped secret"), "{exposed:?}");
+    assert_eq!(next.exposed_by(&next), None);
+    assert_eq!(with("127.0.0.1", "mine").exposed_by(&running), None);
+}

@@ -689,7 +689,7 @@ fn a_changed_egress_is_taken_over_by_a_reload() {
         loaded.unwrap().config
     };
     let (running, next) = (load(""), load("egress: { allow: [ci.lan] }\n"));
-    let (next, changes) = next.taken_over_by(&running).unwrap();
+    let (next, changes) = next.taken_over_by(&running);
     assert_eq!(changes.changed, ["egress"]);
     assert_eq!(changes.needs_restart, Vec::<String>::new());
     assert_eq!(next.egress.allow, places(&["ci.lan"]));
