@@ -21,6 +21,7 @@ use crate::plan::{Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
 use crate::reload::{self, Reload, Reloader};
 use crate::send::deliver::{Courier, Errand};
+use crate::send::dial::SystemResolver;
 use crate::send::lanes::{Lanes, LanesParts, lane_spec};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
@@ -65,7 +66,13 @@ pub async fn run(
     let tracker = TaskTracker::new();
     let shared = admin::Shared::new(config.admin.clone(), shutdown.clone());
     let addresses = (listeners.hooks.local_addr()?, listeners.admin.local_addr()?);
-    tracker.spawn(admin::serve(listeners.admin, shared.clone()));
+    let service = admin::Service {
+        limits: config.limits,
+        clock: clock.clone(),
+        tasks: tracker.clone(),
+        stop: shutdown.clone(),
+    };
+    tracker.spawn(admin::serve(listeners.admin, shared.clone(), service));
 
     let settings = Arc::new(first_settings(config)?);
     let (in_force, _) = watch::channel(settings.clone());
@@ -146,10 +153,11 @@ async fn build(
         .await
         .context("opening the queue panicked")?
         .with_context(|| format!("failed to open the queue in {}", now.config.data.display()))?;
+    let egress = now.config.egress.clone();
     let lanes = Lanes::new(LanesParts {
         queue: queue.clone(),
         settings,
-        transport: Transport::new(clock.clone()),
+        transport: Transport::within(egress, Arc::new(SystemResolver), clock.clone()),
         console: Arc::new(Mutex::new(console)),
         clock,
         sends: now.config.limits.sends,

@@ -17,13 +17,12 @@ use crate::trail;
 pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     let relay = shared.relay()?;
     let settings = relay.settings();
-    let destinations = &settings.config.destinations;
     let dead = settings.config.dead;
     let lanes: Vec<Value> = relay
         .queue
         .lanes()
         .iter()
-        .map(|lane| trail::lane(lane, destinations.get(&lane.destination)))
+        .map(|lane| trail::lane(lane, settings.of_lane(&lane.destination)))
         .collect();
     let dead_letters = json!({
         "count": relay.queue.stats().dead,

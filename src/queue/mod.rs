@@ -6,6 +6,8 @@
 
 mod append;
 mod aside;
+mod asked;
+mod behind;
 mod build;
 mod bulk;
 mod cache;
@@ -24,6 +26,7 @@ mod head;
 mod inspect;
 mod key;
 mod lane;
+mod lane_store;
 mod lane_value;
 mod large;
 mod lease;
@@ -36,6 +39,7 @@ mod model;
 mod open;
 mod operate;
 mod page;
+mod path;
 mod pending;
 mod pick;
 mod read;
@@ -44,6 +48,7 @@ mod recover;
 mod resume;
 mod retention;
 mod salvage;
+mod search;
 mod settle;
 mod settle_aside;
 mod status;
@@ -63,11 +68,11 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::asked::{Again, Delivery, Filter, Found, Range, Redelivered, Rest, Resume};
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Again, Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec,
-    LaneStatus, Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range,
-    Redelivered, Redelivery, Repeats, Rest, Resume, Settlement, Stats,
+    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options, Orphan,
+    Planned, PlannedDelivery, QueueError, Redelivery, Repeats, Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -238,7 +243,7 @@ impl Queue {
         self.engine().event(id).await
     }
 
-    /// All lanes, by name.
+    /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
     }

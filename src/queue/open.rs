@@ -78,6 +78,7 @@ fn open_store(
         serial: 0,
         settled_from: u64::MAX,
         commits: 0,
+        settling: true,
         urgent: false,
         closing: false,
         faulty: false,

@@ -14,8 +14,8 @@ use crate::queue::store::{Fault, Store};
 
 /// So many heads are looked at per step of a scan.
 const STEP: usize = 256;
-/// Pages of more chunks are read one at a time.
-const MANY: u32 = 100;
+/// What lies in no more chunks is never large, however well it is compressed.
+const FEW: u32 = 1;
 
 impl Engine {
     /// The event, if the page that holds it was read lately.
@@ -76,7 +76,8 @@ impl Engine {
     /// Reads the page of a head that is no stub.
     pub(super) fn load(&self, head: &Head) -> Result<Arc<Page>, Fault> {
         // Lanes that come to a large event together read it once.
-        let turn = (head.chunks > MANY).then(|| self.large_reads.lock());
+        let may_be_large = head.events.len() == 1 && head.chunks > FEW;
+        let turn = may_be_large.then(|| self.large_reads.lock());
         let turn = turn.map(|turn| turn.unwrap_or_else(PoisonError::into_inner));
         if turn.is_some()
             && let Some(page) = self.cache().get(head.first)

@@ -45,10 +45,14 @@ impl Engine {
     pub(super) fn lanes(&self) -> Vec<LaneStatus> {
         let now = self.now();
         let count = self.shared().lanes.len();
-        let lanes = (1..count as LaneId).map(|id| {
-            let status = self.shared().lane(id).status(now);
+        let lanes = (1..count as LaneId).filter_map(|id| {
+            let status = {
+                let mut shared = self.shared();
+                let lane = shared.lane(id);
+                lane.is_shown().then(|| lane.status(now))?
+            };
             let oldest = (status.waiting > 0).then(|| self.oldest(id)).flatten();
-            LaneStatus { oldest, ..status }
+            Some(LaneStatus { oldest, ..status })
         });
         let mut statuses: Vec<LaneStatus> = lanes.collect();
         statuses.sort_by(|one, other| one.destination.cmp(&other.destination));
@@ -112,6 +116,13 @@ impl Engine {
 }
 
 impl Lane {
+    /// A lane whose destination is gone is of interest while something is left in it.
+    fn is_shown(&self) -> bool {
+        let has_something = self.waiting() > 0 || self.dead > 0;
+        let is_at_home = self.run.is_some_and(|run| !run.taken_over);
+        !self.is_vacant() && (is_at_home || has_something)
+    }
+
     fn status(&self, now: Now) -> LaneStatus {
         let head = self
             .out
@@ -131,6 +142,8 @@ impl Lane {
             .as_ref()
             .map(|hold| hold.probe.map(|probe| probe.at));
         let next = probe.unwrap_or_else(|| head.into_iter().chain(parked).min());
+        // Without a delivery there is nothing to probe with.
+        let next = next.filter(|_| self.waiting() > 0);
         LaneStatus {
             destination: self.destination.clone(),
             orphaned: self.run.is_none(),

@@ -88,6 +88,9 @@ impl Writer {
             shared.urgent = false;
             std::mem::take(&mut shared.appends)
         };
+        if self.engine.is_overfull() {
+            self.commit(None)?;
+        }
         let built = self.build(requests);
         let built = match built {
             Some(built) => Some(self.write_large(built)?),

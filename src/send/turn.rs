@@ -1,6 +1,9 @@
 //! The right to send one request: a place among `limits.sends` and a turn at the URL's pace.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,9 +19,15 @@ pub struct Turns {
     clock: Clock,
 }
 
+/// A place in the line for a turn.
+pub struct InLine(Pin<Box<dyn Future<Output = Place> + Send>>);
+
+/// Nothing, if places were no longer given.
+type Place = Option<OwnedSemaphorePermit>;
+
 /// Held while one request is under way.
 pub struct Turn {
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
     taken: Duration,
 }
 
@@ -37,13 +46,38 @@ impl Turns {
         &self.pacer
     }
 
+    /// Takes a place in the line at once: whoever lines up later has its turn later.
+    pub fn line_up(&self) -> InLine {
+        // Without a budget, or of many that line up together some would not be in it yet.
+        let waiting = tokio::task::unconstrained(self.places.clone().acquire_owned());
+        let mut waiting = Box::pin(waiting);
+        let first = waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        InLine(match first {
+            Poll::Ready(place) => Box::pin(ready(place.ok())),
+            Poll::Pending => Box::pin(async { waiting.await.ok() }),
+        })
+    }
+
     /// Waits for a place, never for the pace.
     ///
     /// # Errors
     /// When to ask again, on [`Clock::elapsed`].
     pub async fn take(&self, bucket: Option<&BucketKey>) -> Result<Turn, Duration> {
-        // The semaphore is never closed.
-        let place = self.places.clone().acquire_owned().await.ok();
+        self.take_after(self.line_up(), bucket).await
+    }
+
+    /// The same for one that is in the line already.
+    ///
+    /// # Errors
+    /// When to ask again, on [`Clock::elapsed`].
+    pub async fn take_after(
+        &self,
+        line: InLine,
+        bucket: Option<&BucketKey>,
+    ) -> Result<Turn, Duration> {
+        let place = line.0.await;
         let taken = self.clock.elapsed();
         if let Some(bucket) = bucket {
             self.pacer.take(bucket, taken)?;

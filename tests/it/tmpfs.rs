@@ -89,6 +89,10 @@ impl Tmpfs {
         }
     }
 
+    pub fn is_filled(&self) -> bool {
+        self.root.join("ballast").exists()
+    }
+
     /// Gives the room back.
     pub fn clear(&self) {
         std::fs::remove_file(self.root.join("ballast")).unwrap();
