@@ -66,7 +66,13 @@ pub async fn run(
     let tracker = TaskTracker::new();
     let shared = admin::Shared::new(config.admin.clone(), shutdown.clone());
     let addresses = (listeners.hooks.local_addr()?, listeners.admin.local_addr()?);
-    tracker.spawn(admin::serve(listeners.admin, shared.clone()));
+    let service = admin::Service {
+        limits: config.limits,
+        clock: clock.clone(),
+        tasks: tracker.clone(),
+        stop: shutdown.clone(),
+    };
+    tracker.spawn(admin::serve(listeners.admin, shared.clone(), service));
 
     let settings = Arc::new(first_settings(config)?);
     let (in_force, _) = watch::channel(settings.clone());

@@ -19,6 +19,19 @@ impl fmt::Display for EventId {
     }
 }
 
+/// Whether this can name an event: `[a-z0-9_]{1,40}`. Names become parts of paths and labels.
+pub fn is_name(text: &str) -> bool {
+    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=40).contains(&text.len()) && text.bytes().all(known)
+}
+
+/// What is wrong with a text that should name an event, if something is.
+pub fn not_a_name(text: &str) -> Option<String> {
+    (!is_name(text)).then(|| {
+        format!("{text:?} is no event: names are up to 40 of a to z, 0 to 9 and _, as `push`")
+    })
+}
+
 /// What arrived, verified. Frozen from here on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -7,6 +7,7 @@ mod deliveries;
 mod destinations;
 mod error;
 mod guard;
+mod listen;
 mod preview;
 mod reload;
 
@@ -25,6 +26,8 @@ use crate::app::Relay;
 use crate::config::Admin;
 use crate::queue::Missing;
 use error::ApiError;
+
+pub use listen::Service;
 
 /// What every handler sees. Cheap to clone.
 #[derive(Clone)]
@@ -56,15 +59,9 @@ impl Shared {
     }
 }
 
-/// Serves until `shutdown`; open requests are finished.
-///
-/// # Errors
-/// What the listener says.
-pub async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
-    let shutdown = shared.shutdown.clone();
-    axum::serve(listener, router(shared))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+/// Serves until told to stop; open requests are finished.
+pub async fn serve(listener: TcpListener, shared: Shared, service: Service) {
+    listen::listen(listener, router(shared), service).await;
 }
 
 fn router(shared: Shared) -> Router {

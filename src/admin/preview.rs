@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::{Shared, read};
 use crate::app::Relay;
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, not_a_name};
 use crate::plan::{Rendered, Step};
 use crate::queue::QueueError;
 use crate::{ingest, trail};
@@ -117,6 +117,9 @@ fn given(
     let name =
         name.ok_or_else(|| ApiError::bad_request("`event` does not say which event this is"))?;
     let settings = relay.settings();
+    if let Some(wrong) = not_a_name(&name) {
+        return Err(ApiError::bad_request(wrong));
+    }
     let (source, _) = settings
         .config
         .source(source.as_deref())

@@ -6,15 +6,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::api::{Address, Client, confirm, deliveries, moment, text};
+use super::api::{Address, Client, moment, text};
 use super::paint::{self, tame};
+use super::redeliver::{self, Redeliver};
 use super::{Failure, Outcome, say};
 
 /// What a list shows of a delivery.
-const HEADER: [&str; 6] = ["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"];
-/// One call sends so many again.
-const STEP: u64 = 1000;
-
+pub(super) const HEADER: [&str; 6] = ["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"];
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// List deliveries, newest first
@@ -42,10 +40,10 @@ pub(super) enum Command {
 
 /// Which deliveries.
 #[derive(Debug, clap::Args)]
-struct Filter {
+pub(super) struct Filter {
     /// waiting, sending, delivered, skipped, dead, cancelled, held or unrouted
     #[arg(long)]
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// Only to this destination
     #[arg(long)]
     destination: Option<String>,
@@ -67,23 +65,6 @@ struct Filter {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Redeliver {
-    /// EVENT:DESTINATION, for example 1234:team-slack
-    #[arg(conflicts_with = "state")]
-    id: Option<String>,
-    #[command(flatten)]
-    filter: Filter,
-    /// Only say how many there are, and show some
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    address: Address,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct List {
     #[command(flatten)]
     filter: Filter,
@@ -101,7 +82,7 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
     match command {
         Command::List(list) => list_deliveries(config, &list),
         Command::Show { id, json, address } => show(config, &id, json, &address),
-        Command::Redeliver(args) => redeliver(&Client::new(config, &args.address)?, &args),
+        Command::Redeliver(args) => redeliver::run(&Client::new(config, &args.address)?, &args),
         Command::Cancel { id, address } => {
             Client::new(config, &address)?.delete(&format!("/v1/deliveries/{}", escape(&id)))?;
             say(format!("{id} is cancelled"))
@@ -163,7 +144,7 @@ fn query(list: &List, limit: usize, cursor: Option<&str>) -> String {
 
 impl Filter {
     /// What is asked for, as the own API names it.
-    fn parts(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn parts(&self) -> Vec<(&'static str, String)> {
         let since = self.since.as_deref().map(moment);
         let parts = [
             ("state", self.state.clone()),
@@ -181,84 +162,7 @@ impl Filter {
     }
 }
 
-fn redeliver(client: &Client, args: &Redeliver) -> Outcome {
-    if let Some(id) = &args.id {
-        let path = format!("/v1/deliveries/{}/redeliver", escape(id));
-        client.post(&path, &Value::Null)?;
-        return say(format!("{id} is on its way again"));
-    }
-    if args.filter.state.is_none() {
-        let advice = "say which: EVENT:DESTINATION, or `--state dead` and what else narrows it";
-        return Err(Failure::Usage(Some(anyhow::anyhow!(advice))));
-    }
-    let found = in_steps(client, args, true)?;
-    if found.matched == 0 {
-        return say("no deliveries");
-    }
-    let count = deliveries(found.matched - found.impossible);
-    let impossible = found.impossible_in_words();
-    if args.dry_run {
-        let mut out = std::io::stdout().lock();
-        let rows: Vec<Vec<String>> = found.sample.iter().map(row).collect();
-        paint::table(&mut out, &HEADER, &rows).context("failed to print")?;
-        writeln!(out, "{count} would be sent again{impossible}").context("failed to print")?;
-        return Ok(());
-    }
-    if !args.yes {
-        confirm(&format!("Send {count} again{impossible}?"), "--yes")?;
-    }
-    let done = in_steps(client, args, false)?;
-    let (count, impossible) = (deliveries(done.requeued), done.impossible_in_words());
-    say(format!("{count} on their way again{impossible}"))
-}
-
-/// What several calls came to together.
-#[derive(Default)]
-struct Sum {
-    matched: u64,
-    requeued: u64,
-    impossible: u64,
-    sample: Vec<Value>,
-}
-
-impl Sum {
-    fn impossible_in_words(&self) -> String {
-        match self.impossible {
-            0 => String::new(),
-            _ => format!(
-                " ({} cannot be: the event is no longer kept, or the destination is gone)",
-                self.impossible
-            ),
-        }
-    }
-}
-
-/// Each call does a part, so that none takes long, and progress shows on a terminal.
-fn in_steps(client: &Client, args: &Redeliver, dry_run: bool) -> Result<Sum, Failure> {
-    let mut body = serde_json::json!({ "dry_run": dry_run, "limit": STEP });
-    for (name, value) in args.filter.parts() {
-        body[name] = value.into();
-    }
-    let mut sum = Sum::default();
-    loop {
-        let mut answer = client.post("/v1/deliveries/redeliver", &body)?;
-        let count = |name: &str| answer[name].as_u64().unwrap_or(0);
-        sum.matched += count("matched");
-        sum.requeued += count("requeued");
-        sum.impossible += count("impossible");
-        if let (true, Value::Array(some)) = (sum.sample.is_empty(), answer["sample"].take()) {
-            sum.sample = some;
-        }
-        body["cursor"] = answer["next"].take();
-        if body["cursor"].is_null() {
-            return Ok(sum);
-        }
-        let what = if dry_run { "counted" } else { "sent again" };
-        paint::progress(&format!("{} {what} so far", sum.matched));
-    }
-}
-
-fn row(delivery: &Value) -> Vec<String> {
+pub(super) fn row(delivery: &Value) -> Vec<String> {
     let why = match delivery["state"].as_str() {
         Some("held") => &delivery["why"],
         _ if delivery["last_error"].is_string() => &delivery["last_error"],
@@ -374,6 +278,6 @@ fn long_text(out: &mut dyn Write, title: &str, text: &str) -> std::io::Result<()
 }
 
 /// An id as one segment of a path.
-fn escape(id: &str) -> String {
+pub(super) fn escape(id: &str) -> String {
     percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

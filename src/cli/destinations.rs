@@ -136,7 +136,7 @@ fn list(client: &Client, json: bool) -> Outcome {
 /// Says when dead letters are about to go because there are too many.
 fn notice(dead: &Value) -> Option<String> {
     let (count, at_most) = (dead["count"].as_u64()?, dead["at_most"].as_u64()?);
-    (count >= at_most / 10 * 9).then(|| {
+    (count > 0 && count * 10 >= at_most * 9).then(|| {
         format!(
             "{count} dead letters are kept, and at most {at_most}: beyond that the oldest go. \
              `gogs-relay deliveries redeliver --state dead` sends them again"

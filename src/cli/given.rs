@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, not_a_name};
 use crate::plan::samples;
 
 /// The payload, and what its text does not say.
@@ -48,7 +48,10 @@ impl Given {
         };
         let body = read(file)?;
         let name = match &self.event {
-            Some(name) => name.clone(),
+            Some(name) => match not_a_name(name) {
+                Some(error) => return Err(wrong(error)),
+                None => name.clone(),
+            },
             None => guess(&body)?.to_owned(),
         };
         Ok((name, body))

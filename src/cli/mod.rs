@@ -11,6 +11,7 @@ mod given;
 mod init;
 mod paint;
 mod panics;
+mod redeliver;
 mod reload;
 mod render;
 mod route;

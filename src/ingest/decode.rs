@@ -8,10 +8,9 @@ use uuid::Uuid;
 use super::payload::{self, NotAnEvent};
 use super::verify::Verified;
 use crate::clock::Timestamp;
-use crate::event::{Event, Facts};
+use crate::event::{Event, Facts, is_name};
 
 /// A longer event name is not one; in bytes.
-const LONGEST_NAME: usize = 40;
 
 /// A longer delivery id is not one; in bytes.
 const LONGEST_ID: usize = 200;
@@ -48,11 +47,9 @@ pub fn facts(event: &Event) -> Facts {
 }
 
 fn event_name(headers: &HeaderMap) -> &str {
-    let known = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     let name = first_of(headers, ["x-gogs-event", "x-github-event"]);
-    let name = name.filter(|name| name.len() <= LONGEST_NAME && name.iter().all(known));
     let name = name.and_then(|name| std::str::from_utf8(name).ok());
-    name.unwrap_or("unknown")
+    name.filter(|name| is_name(name)).unwrap_or("unknown")
 }
 
 fn delivery_id(headers: &HeaderMap) -> Arc<str> {

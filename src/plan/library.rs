@@ -65,7 +65,10 @@ pub(super) fn in_folder(folder: &Path) -> (Vec<Source>, Vec<Problem>) {
                 continue;
             };
             // A set, a kind, and no deeper.
-            if path.is_dir() && below.components().count() <= 2 {
+            let depth = below.components().count();
+            if path.is_dir() && depth == 2 && format_of(below).is_none() {
+                problems.push(no_kind(&path));
+            } else if path.is_dir() && depth <= 2 {
                 waiting.push(path);
             } else if let Some(place) = source_at(below, folder) {
                 match read(&path) {
@@ -104,15 +107,38 @@ fn source_at(below: &Path, folder: &Path) -> Option<Place> {
     let [set, kind, file] = parts?[..] else {
         return None;
     };
-    let format = Format::ALL
-        .into_iter()
-        .find(|format| format.folder() == kind)?;
+    let format = format_of(Path::new(kind))?;
     Some(Place {
         set: set.to_owned(),
         format,
         name: file.strip_suffix(".hbs")?.to_owned(),
         file: folder.join(below).to_string_lossy().into_owned(),
     })
+}
+
+/// The kind that a folder is named after.
+fn format_of(folder: &Path) -> Option<Format> {
+    let mut formats = Format::ALL.into_iter();
+    formats.find(|format| folder.ends_with(format.folder()))
+}
+
+/// A folder in a set that nothing is ever looked up in.
+fn no_kind(path: &Path) -> Problem {
+    let kinds = Format::ALL.map(Format::folder);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = kinds
+        .iter()
+        .min_by_key(|kind| strsim::damerau_levenshtein(kind, &name));
+    let near = near.filter(|kind| strsim::damerau_levenshtein(kind, &name) <= 3);
+    Problem {
+        severity: Severity::Warning,
+        message: format!("no destination is of the kind {name:?}, so nothing in it is used"),
+        hint: Some(match near {
+            Some(kind) => format!("did you mean `{kind}`?"),
+            None => format!("kinds are {}", kinds.join(", ")),
+        }),
+        ..unreadable(path, "")
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -79,7 +79,7 @@ impl Aside {
         (self.from..self.to).contains(&event)
     }
 
-    fn is_next(&self) -> bool {
+    pub(super) fn is_next(&self) -> bool {
         self.fate == Fate::Resumed && self.at < self.to
     }
 
@@ -97,62 +97,6 @@ impl Lane {
 
     pub(super) fn aside_of_mut(&mut self, event: u64) -> Option<&mut Aside> {
         self.asides.iter_mut().find(|aside| aside.holds(event))
-    }
-
-    /// The range that is read now; none when it is the straight path's turn.
-    pub(super) fn current(&self) -> Option<&Aside> {
-        self.asides.iter().find(|aside| aside.is_next())
-    }
-
-    fn current_mut(&mut self) -> Option<&mut Aside> {
-        self.asides.iter_mut().find(|aside| aside.is_next())
-    }
-
-    /// Where the lane reads on.
-    pub(super) fn position(&self) -> u64 {
-        self.current().map_or(self.read, |aside| aside.at)
-    }
-
-    /// Everything before `to` was looked at, as far as the range goes that is read now.
-    pub(super) fn move_to(&mut self, to: u64) {
-        match self.current_mut() {
-            Some(aside) => aside.at = aside.at.max(to.min(aside.to)),
-            None => self.read = self.read.max(to),
-        }
-        self.skip_asides();
-        self.drop_empty_asides();
-    }
-
-    /// What was the oldest of the log is gone with its page.
-    pub(super) fn pass(&mut self, event: u64) {
-        if let Some(aside) = self.aside_of_mut(event) {
-            aside.at = aside.at.max(event + 1);
-        } else if self.out.is_empty() {
-            self.read = self.read.max(event + 1);
-        }
-        self.drop_empty_asides();
-    }
-
-    /// The straight path leads around ranges that lie beside it.
-    pub(super) fn skip_asides(&mut self) {
-        while let Some(aside) = self.asides.iter().find(|aside| aside.holds(self.read)) {
-            self.read = aside.to;
-        }
-    }
-
-    /// The delivery at the position leaves it.
-    pub(super) fn take_at_position(&mut self) {
-        match self.current_mut() {
-            Some(aside) => {
-                aside.at += 1;
-                aside.count = aside.count.saturating_sub(1);
-            }
-            None => {
-                self.read += 1;
-                self.unread = self.unread.saturating_sub(1);
-            }
-        }
-        self.skip_asides();
     }
 
     /// Whether this sequence lies in a range of which nothing is sent now.
@@ -192,15 +136,10 @@ impl Lane {
         asides.find(|aside| aside.stops_parked() && event < aside.to)
     }
 
-    /// Nothing of the log before this is needed by the lane.
-    pub(super) fn floor(&self) -> u64 {
-        let asides = self.asides.iter().map(|aside| aside.from);
-        asides.fold(self.cursor(), u64::min)
-    }
-
-    /// Whether the record of this delivery is what says that it is settled.
-    pub(super) fn needs_record(&self, event: u64) -> bool {
-        event >= self.cursor() || self.aside_of(event).is_some()
+    /// Whether the writer has something to do for one of its ranges.
+    pub(super) fn is_settling(&self) -> bool {
+        let mut asides = self.asides.iter();
+        asides.any(|aside| aside.fate == Fate::Counted || !aside.fate.waits())
     }
 
     /// Deliveries in ranges that may still be sent.

@@ -74,6 +74,8 @@ pub(super) struct Shared {
     /// The oldest event that was settled since retention looked last.
     pub(super) settled_from: u64,
     pub(super) commits: u64,
+    /// Some range may be settled whose records are still to be written.
+    pub(super) settling: bool,
     /// Somebody waits for what is pending.
     pub(super) urgent: bool,
     /// The writer waits to be told that there is work.

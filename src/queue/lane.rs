@@ -9,7 +9,6 @@ use crate::clock::Timestamp;
 use crate::queue::Held;
 use crate::queue::aside::Aside;
 use crate::queue::key::LaneId;
-use crate::queue::page::Page;
 use crate::queue::record::{Failing, ParkedNote};
 use crate::queue::trail;
 use crate::queue::trail::Trail;
@@ -164,95 +163,10 @@ impl Lane {
         self.destination.is_empty()
     }
 
-    /// The oldest unsettled sequence of the straight path.
-    pub(super) fn cursor(&self) -> u64 {
-        let mut out = self.out.keys();
-        let first = out.find(|event| self.aside_of(**event).is_none());
-        first.map_or(self.read, |first| self.read.min(*first))
-    }
-
-    /// With nothing left in the log, the lane stands at its end.
-    pub(super) fn catch_up(&mut self, end: u64) {
-        if self.unread == 0 && self.out.is_empty() {
-            self.read = self.read.max(end);
-        }
-    }
-
-    pub(super) fn is_loose(&self) -> bool {
-        self.run.is_some_and(|run| run.loose)
-    }
-
-    /// These events of the log go to this lane.
-    pub(super) fn take_in(&mut self, events: &[u64]) {
-        if let Some(last) = events.last() {
-            self.named_until = self.named_until.max(last + 1);
-        }
-        let is_new = |event: &&u64| {
-            let is_ahead = **event >= self.read && !self.ahead.contains(event);
-            is_ahead && self.aside_of(**event).is_none()
-        };
-        self.unread += events.iter().filter(is_new).count() as u64;
-    }
-
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         let log = self.unread + self.waiting_aside() + self.out.len() as u64;
         log + self.parked.len() as u64 + self.redeliveries
-    }
-
-    /// Moves on within `page` to the next delivery of this lane, and says which it is.
-    pub(super) fn advance(&mut self, page: &Page) -> Option<u64> {
-        loop {
-            let at = self.position();
-            if !page.range().contains(&at) {
-                return None;
-            }
-            let entry = page.get(at);
-            let is_ours = entry.is_some_and(|entry| entry.planned(self.id).is_some());
-            if is_ours && !self.is_passed(at) {
-                return Some(at);
-            }
-            self.move_to(at + 1);
-        }
-    }
-
-    /// Whether reading passes over this sequence.
-    fn is_passed(&self, at: u64) -> bool {
-        self.ahead.contains(&at) || self.out.contains_key(&at)
-    }
-
-    /// The delivery at the position goes out.
-    pub(super) fn take_out(&mut self, leased: Leased) {
-        let out = Out {
-            leased: Some(leased),
-            ..Out::default()
-        };
-        let at = self.position();
-        self.out.insert(at, out);
-        self.take_at_position();
-    }
-
-    /// A delivery of the log has a record now.
-    pub(super) fn left_log(&mut self, sequence: u64) {
-        let was_out = self.out.remove(&sequence).is_some();
-        match self.aside_of_mut(sequence) {
-            _ if was_out => {}
-            Some(aside) => aside.count = aside.count.saturating_sub(1),
-            None => self.unread = self.unread.saturating_sub(1),
-        }
-        if sequence >= self.cursor() {
-            self.ahead.insert(sequence);
-        }
-        self.drop_empty_asides();
-    }
-
-    /// Whether a delivery that was planned for this lane waits in the log.
-    pub(super) fn waits_in_log(&self, sequence: u64) -> bool {
-        let is_unread = match self.aside_of(sequence) {
-            Some(aside) => aside.fate.waits() && sequence >= aside.at,
-            None => sequence >= self.read && !self.ahead.contains(&sequence),
-        };
-        is_unread || self.out.contains_key(&sequence)
     }
 
     pub(super) fn under_way(&self) -> usize {

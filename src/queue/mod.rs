@@ -6,6 +6,8 @@
 
 mod append;
 mod aside;
+mod asked;
+mod behind;
 mod build;
 mod bulk;
 mod cache;
@@ -25,6 +27,7 @@ mod head;
 mod inspect;
 mod key;
 mod lane;
+mod lane_store;
 mod lane_value;
 mod large;
 mod lease;
@@ -37,6 +40,7 @@ mod model;
 mod open;
 mod operate;
 mod page;
+mod path;
 mod pending;
 mod pick;
 mod read;
@@ -45,6 +49,7 @@ mod recover;
 mod resume;
 mod retention;
 mod salvage;
+mod search;
 mod settle;
 mod settle_aside;
 mod status;
@@ -64,11 +69,11 @@ use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
+pub use crate::queue::asked::{Again, Delivery, Filter, Found, Range, Redelivered, Rest, Resume};
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Again, Appended, Changes, Configured, Delivery, Filter, Found, Held, Keep, LaneSpec,
-    LaneStatus, Lease, Next, Options, Orphan, Planned, PlannedDelivery, QueueError, Range,
-    Redelivered, Redelivery, Repeats, Rest, Resume, Settlement, Stats,
+    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options, Orphan,
+    Planned, PlannedDelivery, QueueError, Redelivery, Repeats, Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};

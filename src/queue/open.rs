@@ -80,6 +80,7 @@ fn open_store(
         serial: 0,
         settled_from: u64::MAX,
         commits: 0,
+        settling: true,
         urgent: false,
         writer_rests: false,
         closing: false,

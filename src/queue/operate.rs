@@ -110,6 +110,7 @@ impl Engine {
             let lane = shared.lane(id);
             let cancelled = lane.cancel_log(range, end, now.wall);
             let write = lane.write(now);
+            shared.settling = true;
             (cancelled, self.push(&mut shared, vec![write]))
         };
         self.durable(stamp).await?;

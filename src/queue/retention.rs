@@ -61,16 +61,13 @@ impl Retention {
         duplicates: &mut Duplicates,
     ) -> Result<(), Fault> {
         self.say_alive(engine);
-        let is_counting = self.summaries.step(engine)?;
-        if engine.settle_asides()? || is_counting {
-            engine.shared().urgent = true;
-        }
+        let mut is_behind = self.settle_ranges(engine)?;
         self.look_after_reserve(engine);
         let settled_from = std::mem::replace(&mut engine.shared().settled_from, u64::MAX);
         for walk in [&mut self.history, &mut self.dead] {
             walk.go_back_to(settled_from);
             if engine.shared().pending.bytes() < WINDOW {
-                walk.step(engine)?;
+                is_behind |= walk.step(engine)?;
             }
         }
         for _ in 0..PAGES {
@@ -78,8 +75,23 @@ impl Retention {
                 break;
             }
         }
+        if is_behind {
+            engine.shared().urgent = true;
+        }
         engine.let_lanes_go();
         self.remove_stub(engine, duplicates)
+    }
+
+    /// Goes on with ranges that were settled as a whole; says whether there is more to do at once.
+    fn settle_ranges(&mut self, engine: &Engine) -> Result<bool, Fault> {
+        if !engine.shared().settling {
+            return Ok(false);
+        }
+        let is_counting = self.summaries.step(engine)?;
+        let is_settling = engine.settle_asides()?;
+        let mut shared = engine.shared();
+        shared.settling = shared.lanes.iter().any(|lane| lane.is_settling());
+        Ok(is_counting || is_settling)
     }
 
     /// Says that the relay runs, while anything waits whose patience its downtime would use up.

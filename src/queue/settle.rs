@@ -24,7 +24,11 @@ impl Engine {
         let mut record = self.record_of(&mut shared, &lease);
         if let Some(trace) = &trace {
             let id = self.attempt_id(&mut shared);
-            record.trail.add(id, trace);
+            match settlement {
+                // It was not this one's turn.
+                Settlement::Release => record.trail.note(id, trace),
+                _ => record.trail.add(id, trace),
+            }
         }
         let ended = Ended {
             lane,
@@ -54,7 +58,7 @@ impl Engine {
                 self.wait(&mut shared, ended, Some(wait), trace.is_some())
             }
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
-            Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
+            Settlement::Release => self.wait(&mut shared, ended, None, false),
         }
         // In a strict lane nobody else has anything to do now than whoever settles, unless that
         // goes by another name.

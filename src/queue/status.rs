@@ -142,6 +142,8 @@ impl Lane {
             .as_ref()
             .map(|hold| hold.probe.map(|probe| probe.at));
         let next = probe.unwrap_or_else(|| head.into_iter().chain(parked).min());
+        // Without a delivery there is nothing to probe with.
+        let next = next.filter(|_| self.waiting() > 0);
         LaneStatus {
             destination: self.destination.clone(),
             orphaned: self.run.is_none(),

@@ -274,6 +274,7 @@ impl Engine {
             lane.skip_asides();
         }
         let write = lane.write(now);
+        shared.settling = true;
         self.wake(&mut shared, id);
         self.push(&mut shared, vec![write]);
     }

@@ -38,6 +38,11 @@ impl Trail {
         if trace.status.is_some_and(counts) {
             self.answered = self.answered.saturating_add(1);
         }
+        self.note(id, trace);
+    }
+
+    /// Adds an attempt that counts neither for the wait nor for the poison rule.
+    pub(super) fn note(&mut self, id: u64, trace: &Trace) {
         self.fold_in(Attempt {
             id,
             count: 1,

@@ -208,7 +208,10 @@ impl Worker {
                     let skipped = Settlement::Skipped(Reason::EmptyMessage);
                     self.queue.settle(*lease, skipped, Some(outcome.trace));
                 }
-                _ => return self.queue.settle(*lease, Settlement::Release, None),
+                _ => {
+                    let trace = Some(outcome.trace);
+                    return self.queue.settle(*lease, Settlement::Release, trace);
+                }
             }
         }
     }
@@ -232,7 +235,13 @@ impl Worker {
         }
         let next = match settlement {
             Settlement::Defer { wait } => format!("next try in {} s", wait.as_secs_f64().ceil()),
-            Settlement::Hold { .. } => "the destination is held and keeps everything".to_owned(),
+            Settlement::Hold { probe, .. } => {
+                let until = match probe {
+                    Some(wait) => format!("is tried once in {} min", wait.as_secs().div_ceil(60)),
+                    None => "waits for a person".to_owned(),
+                };
+                format!("the destination is held, keeps everything and {until}")
+            }
             _ => "it is set aside as a dead letter".to_owned(),
         };
         tracing::warn!(

@@ -82,11 +82,15 @@ fn every_flag_that_the_readme_shows_exists() {
                 .collect();
             let flags = words.iter().filter(|word| word.starts_with("--"));
             for flag in flags {
-                let help = help(&words[..1]);
+                let depth = match words[0] {
+                    "deliveries" | "destinations" => 2,
+                    _ => 1,
+                };
+                let help = help(&words[..depth]);
                 assert!(
                     help.contains(flag.trim_end_matches('.')),
                     "{flag} of {}",
-                    words[0]
+                    words[..depth].join(" ")
                 );
             }
         }
@@ -168,4 +172,24 @@ fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).unwrap();
     assert!(blocks("sh").concat().contains("cargo test "));
     assert!(ci.lines().any(|line| line.contains("cargo test ")));
+}
+
+#[test]
+fn the_readme_shows_every_command_for_when_something_is_wrong() {
+    let readme = readme();
+    let section = readme.split("## When something is wrong").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    for (command, parts) in [
+        ("deliveries", vec!["list", "show", "redeliver"]),
+        ("destinations", vec!["list", "hold", "resume", "discard"]),
+    ] {
+        for part in parts {
+            let call = format!("gogs-relay {command} {part}");
+            assert!(section.contains(&call), "{call}");
+        }
+    }
+    let rests = help(&["destinations", "resume"]);
+    for rest in ["keep", "dead", "summary"] {
+        assert!(rests.contains(rest) && section.contains(rest), "{rest}");
+    }
 }

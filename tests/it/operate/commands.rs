@@ -6,7 +6,7 @@ use std::process::Command;
 use gogs_relay::clock::Clock;
 use gogs_relay::standin::{FakeGogs, FakeSlack, Script, StandIn};
 
-use crate::binary::{Binary, PATIENCE};
+use crate::binary::{Binary, Client, PATIENCE, raw_post};
 
 /// A relay with a chat and a receiver of Gogs' format.
 struct Running {
@@ -16,12 +16,16 @@ struct Running {
 
 impl Running {
     fn start(slack: &StandIn, gogs: &StandIn) -> Running {
+        Running::start_with(slack, gogs, "")
+    }
+
+    fn start_with(slack: &StandIn, gogs: &StandIn, more: &str) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let yaml = format!(
             "listen: 127.0.0.1:0\nadmin: {{ listen: '127.0.0.1:0' }}\n\
              sources: {{ gogs: {{ secret: night-shift }} }}\n\
              destinations:\n  chat: {{ slack: {{ url: '{}' }}, rate: unlimited }}\n  \
-             ci: {{ gogs: {{ url: '{}' }} }}\n",
+             ci: {{ gogs: {{ url: '{}' }} }}\n{more}",
             slack.url(),
             gogs.url()
         );
@@ -171,6 +175,28 @@ async fn a_night_with_a_held_destination() {
             "2:chat",
         );
 
+        // Gogs' own button: what was not delivered goes again, and what waits is not doubled.
+        let body = r#"{"ref":"refs/heads/main"}"#;
+        let mut gogs = Client::connect(relay.relay.hooks).unwrap();
+        let mut press = || {
+            let answer = gogs.deliver("gogs", "night-shift", "the-button", body);
+            let answer = answer.unwrap();
+            (answer.status, answer.body)
+        };
+        relay.run("destinations hold chat", 0, "chat is held");
+        assert_eq!(press().0, 202);
+        relay.until("deliveries list --state delivered --destination ci", "4:ci");
+        let again = |requeued: &str| {
+            let body = format!(r#"{{"event":4,"duplicate":true,"requeued":{requeued}}}"#);
+            (200, body)
+        };
+        assert_eq!(press(), again("[]"), "one is delivered, the other waits");
+        relay.run("deliveries cancel 4:chat", 0, "cancelled");
+        assert_eq!(press(), again(r#"["chat"]"#));
+        assert_eq!(press(), again("[]"));
+        relay.run("destinations discard chat --yes", 0, "cancelled 1 delivery");
+        relay.run("destinations resume chat", 0, "goes on");
+
         relay.run("destinations hold chat --reason repairs", 0, "chat is held");
         relay.run("destinations list", 0, "repairs (since 20");
         relay.run("send", 0, "202");
@@ -180,7 +206,7 @@ async fn a_night_with_a_held_destination() {
             0,
             "one message sums up 2 deliveries",
         );
-        relay.until("deliveries list --state skipped", "4:chat");
+        relay.until("deliveries list --state skipped", "5:chat");
         relay.until("deliveries list --event summary", "delivered");
         relay.run(
             "destinations discard chat --yes",
@@ -202,7 +228,98 @@ async fn a_night_with_a_held_destination() {
     assert!(texts[3].contains("2 events from "), "{}", texts[3]);
     assert_eq!(
         gogs.received().len(),
-        5,
+        6,
         "another destination is not concerned"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_events_is_refused_everywhere() {
+    played(|relay| {
+        for (path, to) in [("/v1/route", ""), ("/v1/render", r#""to":"chat","#)] {
+            let body = format!(r#"{{{to}"event":"../push","body":{{}}}}"#);
+            let headers = [
+                ("Host", "localhost".to_owned()),
+                ("Content-Type", "application/json".to_owned()),
+                ("Content-Length", body.len().to_string()),
+            ];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value));
+            let answer = raw_post(relay.relay.admin, path, &headers, &body);
+            assert_eq!(answer.status, 400, "{path}: {answer:?}");
+            assert!(
+                answer.body.contains("names are up to 40 of a to z"),
+                "{answer:?}"
+            );
+        }
+        let payload = relay.folder.path().join("payload.json");
+        std::fs::write(payload, "{}").unwrap();
+        for command in ["route", "send"] {
+            let line = format!("{command} payload.json --event Push!");
+            let (code, said) = match command {
+                "send" => (2, relay.run(&line, 2, "")),
+                _ => {
+                    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+                    run(relay.folder.path(), &args)
+                }
+            };
+            assert_eq!(code, 2, "{said}");
+            assert!(said.contains("names are up to 40 of a to z"), "{said}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_visitor_of_the_own_api_is_sent_away() {
+    use std::io::{Read, Write};
+
+    let slack = StandIn::start(FakeSlack::default(), Clock::system());
+    let gogs = StandIn::start(FakeGogs::default(), Clock::system());
+    let (slack, gogs) = (slack.await.unwrap(), gogs.await.unwrap());
+    let waiting = tokio::task::spawn_blocking(move || {
+        let relay = Running::start_with(&slack, &gogs, "limits: { header_timeout: 200ms }\n");
+        let mut slow = std::net::TcpStream::connect(relay.relay.admin).unwrap();
+        slow.set_read_timeout(Some(PATIENCE)).unwrap();
+        slow.write_all(b"GET /healthz HT").unwrap();
+        let mut answer = Vec::new();
+        slow.read_to_end(&mut answer).unwrap();
+        relay.run("destinations list", 0, "chat");
+    });
+    waiting.await.unwrap();
+}
+
+#[test]
+fn check_tells_of_a_folder_of_templates_that_nothing_looks_into() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("templates/mine/slak")).unwrap();
+    let yaml =
+        "sources: { gogs: { secret: night-shift } }\ndestinations: { screen: { console: {} } }\n";
+    std::fs::write(folder.path().join("relay.yaml"), yaml).unwrap();
+    let (code, said) = run(folder.path(), &["check".to_owned()]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("did you mean `slack`?"), "{said}");
+}
+
+#[test]
+fn a_push_without_a_repository_reads_as_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml =
+        "sources: { gogs: { secret: night-shift } }\ndestinations: { screen: { console: {} } }\n";
+    std::fs::write(folder.path().join("relay.yaml"), yaml).unwrap();
+    for (payload, words) in [
+        ("{}", "Somebody pushed\n"),
+        (r#"{"ref":"refs/heads/main"}"#, "Somebody pushed to main\n"),
+    ] {
+        std::fs::write(folder.path().join("payload.json"), payload).unwrap();
+        let args = [
+            "render",
+            "payload.json",
+            "--event",
+            "push",
+            "--to",
+            "screen",
+        ];
+        let (code, said) = run(folder.path(), &args.map(str::to_owned));
+        assert_eq!((code, said.as_str()), (0, words));
+    }
 }
