@@ -83,14 +83,14 @@ impl Writer {
     }
 
     fn work(&mut self) -> Result<(), Fault> {
+        if self.engine.is_overfull() {
+            self.commit(None)?;
+        }
         let requests = {
             let mut shared = self.engine.shared();
             shared.urgent = false;
             std::mem::take(&mut shared.appends)
         };
-        if self.engine.is_overfull() {
-            self.commit(None)?;
-        }
         let built = self.build(requests);
         let built = match built {
             Some(built) => Some(self.write_large(built)?),

@@ -1039,6 +1039,20 @@ async fn a_wait_is_not_stretched_by_a_wall_clock_that_went_back() {
 }
 
 #[tokio::test]
+async fn an_equal_body_from_before_the_wall_clock_went_back_is_another_event() {
+    let world = World::new(&[strict("ci")]);
+    world.append(1, &["ci"]).await;
+    for (number, (back, is_new)) in [(10, false), (3600, true)].into_iter().enumerate() {
+        let mut again = planned(1, &["ci"]);
+        again.event.delivery_id = format!("other-{number}").into();
+        again.event.received = Timestamp(NOON.0 - back * 1000);
+        let appended = world.queue.append(again, REPEATS).await.unwrap();
+        let was_new = matches!(appended, Appended::New(_));
+        assert_eq!(was_new, is_new, "{back} s before: {appended:?}");
+    }
+}
+
+#[tokio::test]
 async fn below_the_free_room_new_events_wait_and_are_refused_while_lanes_go_on() {
     let lanes = [strict("ci")];
     let mut world = World::new(&lanes);
