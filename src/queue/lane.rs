@@ -182,6 +182,18 @@ impl Lane {
         self.run.is_some_and(|run| run.loose)
     }
 
+    /// These events of the log go to this lane.
+    pub(super) fn take_in(&mut self, events: &[u64]) {
+        if let Some(last) = events.last() {
+            self.named_until = self.named_until.max(last + 1);
+        }
+        let is_new = |event: &&u64| {
+            let is_ahead = **event >= self.read && !self.ahead.contains(event);
+            is_ahead && self.aside_of(**event).is_none()
+        };
+        self.unread += events.iter().filter(is_new).count() as u64;
+    }
+
     /// Deliveries that wait, with those under way.
     pub(super) fn waiting(&self) -> u64 {
         let log = self.unread + self.waiting_aside() + self.out.len() as u64;

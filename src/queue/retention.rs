@@ -247,7 +247,7 @@ impl Engine {
         let mut any = false;
         let lanes = head.lanes().filter(|(of, _)| *of == event);
         for (_, id) in lanes.collect::<Vec<_>>() {
-            if self.settles_with_its_range(shared, id, event, entry) {
+            if self.settles_with_its_range(shared, (event, id), entry) {
                 continue;
             }
             let lane = shared.lane(id);
@@ -289,7 +289,7 @@ impl Engine {
 
     /// One copy serves all lanes.
     fn copy(&self, shared: &mut Shared, event: u64, entry: &Entry) {
-        let packed = page::pack(std::slice::from_ref(entry));
+        let packed = page::pack([entry]).packed;
         let chunks = packed.split(open::copy_of(event));
         let mut writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
         loop {

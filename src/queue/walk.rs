@@ -10,7 +10,7 @@ use crate::queue::record::Record;
 use crate::queue::store::Fault;
 
 /// So many records are looked at in a step.
-const STEP: usize = 256;
+const STEP: usize = 64;
 /// So long a walk rests when it has seen everything.
 const REST: Duration = Duration::from_secs(10);
 

@@ -358,11 +358,18 @@ async fn a_machine_that_sleeps_for_four_days_uses_no_patience_up() {
     let mut stage = Stage::new(&story).await;
     let mut arrivals: VecDeque<u64> = story.arrivals.clone().into();
     stage.play(&mut arrivals, DAY).await;
-    stage.world.hand.jump_wall(s((4 * DAY) as f64).as_millis() as i64);
+    stage
+        .world
+        .hand
+        .jump_wall(s((4 * DAY) as f64).as_millis() as i64);
     stage.play(&mut arrivals, 7 * DAY + HOUR).await;
     let ends = stage.outcome().await.ends;
     let given_up = ends.values().filter(|(_, delivered)| !delivered).count();
-    assert_eq!((ends.len(), given_up), (12, 0), "it was awake and failed for three days, and not longer");
+    assert_eq!(
+        (ends.len(), given_up),
+        (12, 0),
+        "it was awake and failed for three days, and not longer"
+    );
 }
 
 #[tokio::test]
