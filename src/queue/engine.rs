@@ -25,6 +25,8 @@ use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError
 /// An operation that waits for the disk gives up after this; what it did stays, and is written
 /// when the disk works again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A clock that is corrected by less than this was not away.
+const SLEEP: Duration = Duration::from_secs(60);
 /// Attempt ids are reserved on disk in blocks.
 const ATTEMPTS: u64 = 10_000;
 
@@ -83,6 +85,8 @@ pub(super) struct Shared {
     pub(super) closing: bool,
     /// The disk failed, and has not worked since.
     pub(super) faulty: bool,
+    /// When a lane was last given something to do, or gave it back.
+    pub(super) looked: Now,
 }
 
 /// Where the log begins and ends.
@@ -233,6 +237,22 @@ impl Shared {
     pub(super) fn lane(&mut self, id: LaneId) -> &mut Lane {
         // Ids are handed out by this table, which never shrinks.
         &mut self.lanes[id as usize]
+    }
+
+    /// Counts as idle what the wall clock has gone on while the monotonic one stood: the machine
+    /// slept, or its clock was set right. Nothing was tried in it, as in the relay's own downtime.
+    pub(super) fn notice_sleep(&mut self, now: Now) {
+        let expected = self.looked.wall_at(now.elapsed);
+        let slept = now.wall.since(expected);
+        self.looked = now;
+        if slept < SLEEP {
+            return;
+        }
+        let lanes = self.lanes.iter_mut().skip(1);
+        // Those that stand still count the time by the wall clock as it is.
+        for lane in lanes.filter(|lane| lane.held.is_none() && lane.orphaned.is_none()) {
+            lane.idle += slept.as_millis() as u64;
+        }
     }
 
     /// A delivery of this event was settled.

@@ -15,6 +15,7 @@ use crate::queue::engine::{Engine, Log, Shared};
 use crate::queue::files;
 use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
+use crate::queue::lane::Now;
 use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{self, Batch, Fault, Store};
@@ -85,6 +86,10 @@ fn open_store(
         writer_rests: false,
         closing: false,
         faulty: false,
+        looked: Now {
+            wall: clock.now(),
+            elapsed: clock.elapsed(),
+        },
     };
     let engine = Arc::new(Engine::new(options, clock, disk, store, shared));
     if let Err(error) = engine.disk.put_reserve_back() {

@@ -111,6 +111,9 @@ impl Writer {
     }
 
     fn work(&mut self) -> Result<(), Fault> {
+        if self.engine.is_overfull() {
+            self.commit(None)?;
+        }
         let requests = {
             let mut shared = self.engine.shared();
             shared.urgent = false;
@@ -120,9 +123,6 @@ impl Writer {
             began: self.engine.clock.elapsed(),
             events: requests.len(),
         };
-        if self.engine.is_overfull() {
-            self.commit(None)?;
-        }
         let built = self.build(requests);
         let built = match built {
             Some(built) => Some(self.write_large(built)?),
