@@ -56,8 +56,9 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        // In a strict lane nobody else has anything to do now than whoever settles.
-        if shared.lane(lane).is_loose() {
+        // A strict lane is gone on with by whoever settles, unless it has another name by now.
+        let is_renamed = shared.lane(lane).destination != lease.id.destination;
+        if shared.lane(lane).is_loose() || is_renamed {
             self.wake(&mut shared, lane);
         }
     }

@@ -19,7 +19,7 @@ use crate::queue::{LaneSpec, Queue};
 use crate::send::deliver::{Console, Courier};
 use crate::send::pace::Pacer;
 use crate::send::transport::Transport;
-use crate::send::turn::Turns;
+use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
 use crate::settings::InForce;
 
@@ -82,6 +82,7 @@ impl Lanes {
         let queue = self.worker.queue.clone();
         let mut woken = pin!(queue.woken());
         loop {
+            schedule.begin();
             let due = schedule.next_due();
             tokio::select! {
                 biased;
@@ -150,6 +151,8 @@ struct Schedule {
     widths: HashMap<Arc<str>, usize>,
     lanes: HashMap<Arc<str>, LaneState>,
     due: BTreeSet<(Duration, Arc<str>)>,
+    /// Workers that have not begun yet, each with its place in the line.
+    called: Vec<(Arc<str>, InLine)>,
     /// Each worker comes back with its lane and how it rests; a panic loses both.
     workers: JoinSet<Rest>,
     lane_of: HashMap<tokio::task::Id, Arc<str>>,
@@ -172,6 +175,7 @@ impl Schedule {
             widths: HashMap::new(),
             lanes: HashMap::new(),
             due: BTreeSet::new(),
+            called: Vec::new(),
             workers: JoinSet::new(),
             lane_of: HashMap::new(),
         }
@@ -207,8 +211,18 @@ impl Schedule {
         }
         while lane.working < width {
             lane.working += 1;
-            let task = self.workers.spawn(self.worker.clone().work(name.clone()));
-            self.lane_of.insert(task.id(), name.clone());
+            let line = self.worker.courier.turns().line_up();
+            self.called.push((name.clone(), line));
+        }
+    }
+
+    /// Lets those begin that were called. All are in the line before the first of them can line
+    /// up for its second turn.
+    fn begin(&mut self) {
+        for (name, line) in self.called.drain(..) {
+            let working = self.worker.clone().work(name.clone(), line);
+            let task = self.workers.spawn(working);
+            self.lane_of.insert(task.id(), name);
         }
     }
 

@@ -174,7 +174,9 @@ async fn a_destination_that_is_gone_leaves_a_lane_that_keeps_what_waits_until_it
         assert!(lane.orphaned && lane.waiting == 2, "{lane:?}");
         assert_eq!(away.received().len(), 0);
 
-        world.correct(vec![gogs("away", &away), gogs("ci", &ci)]).await;
+        world
+            .correct(vec![gogs("away", &away), gogs("ci", &ci)])
+            .await;
         world.idle("away").await;
         assert_eq!(bodies(&away), [body(0), body(1)]);
         assert!(!world.lane("away").orphaned);
@@ -194,7 +196,12 @@ async fn an_orphaned_lane_can_be_emptied_and_is_then_no_longer_listed() {
         world.correct(vec![gogs("ci", &standin)]).await;
         let gone = world.queue.discard("old", Range::All, Some(2)).await;
         assert_eq!(gone.unwrap(), 2);
-        let names: Vec<_> = world.queue.lanes().into_iter().map(|it| it.destination).collect();
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
         assert_eq!(names, ["ci".into()]);
         world.finish().await;
     })
@@ -291,7 +298,11 @@ async fn a_changed_rate_counts_at_once() {
         standin.wait_for(2).await;
         world.correct(vec![gogs("ci", &standin)]).await;
         world.idle("ci").await;
-        let at: Vec<f64> = standin.received().iter().map(|it| it.at.as_secs_f64()).collect();
+        let at: Vec<f64> = standin
+            .received()
+            .iter()
+            .map(|it| it.at.as_secs_f64())
+            .collect();
         assert_eq!(at, [0.0, 10.0, 10.0]);
         world.finish().await;
     })
@@ -325,7 +336,11 @@ async fn two_thousand_reloads_leave_nothing_behind() {
         let time = World::clock();
         let standin = fake_gogs(&time.0).await;
         let world = World::start(&time, vec![gogs("ci-0", &standin)]);
-        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
         let before = tasks();
         for number in 1..=2000 {
             let mut destination = gogs(&format!("ci-{number}"), &standin);
@@ -338,7 +353,12 @@ async fn two_thousand_reloads_leave_nothing_behind() {
         }
         world.push(0..1, &["ci-2000"]).await;
         world.idle("ci-2000").await;
-        let names: Vec<_> = world.queue.lanes().into_iter().map(|it| it.destination).collect();
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
         assert_eq!(names, ["ci-2000".into()]);
         let after = tasks();
         assert!(after <= before + 3, "{before} tasks before, {after} after");
