@@ -21,6 +21,7 @@ use crate::plan::{Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
 use crate::reload::{self, Reload, Reloader};
 use crate::send::deliver::{Courier, Errand};
+use crate::send::dial::SystemResolver;
 use crate::send::lanes::{Lanes, LanesParts, lane_spec};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
@@ -146,10 +147,11 @@ async fn build(
         .await
         .context("opening the queue panicked")?
         .with_context(|| format!("failed to open the queue in {}", now.config.data.display()))?;
+    let egress = now.config.egress.clone();
     let lanes = Lanes::new(LanesParts {
         queue: queue.clone(),
         settings,
-        transport: Transport::new(clock.clone()),
+        transport: Transport::within(egress, Arc::new(SystemResolver), clock.clone()),
         console: Arc::new(Mutex::new(console)),
         clock,
         sends: now.config.limits.sends,

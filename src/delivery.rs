@@ -89,7 +89,9 @@ pub enum Reason {
     Redirect,
     /// The service refused the message for its content.
     ContentRefused,
-    /// The endpoint refuses us: revoked, forbidden, archived.
+    /// The URL leads where nothing may be sent, and nothing was.
+    Forbidden,
+    /// The endpoint refuses us: revoked, archived, not permitted.
     EndpointRefused,
     /// The endpoint is gone.
     EndpointGone,
@@ -130,6 +132,7 @@ impl Reason {
             Reason::ClientError => "client_error",
             Reason::Redirect => "redirect",
             Reason::ContentRefused => "content_refused",
+            Reason::Forbidden => "forbidden",
             Reason::EndpointRefused => "endpoint_refused",
             Reason::EndpointGone => "endpoint_gone",
             Reason::LongWait => "long_wait",
@@ -160,6 +163,7 @@ impl Reason {
             Reason::ClientError => "the destination refused the request",
             Reason::Redirect => "the destination redirects, and redirects are never followed",
             Reason::ContentRefused => "the destination refused the message for its content",
+            Reason::Forbidden => "its URL leads where nothing may be sent",
             Reason::EndpointRefused => "the destination refuses us",
             Reason::EndpointGone => "the destination is gone",
             Reason::LongWait => "the destination wants a longer wait than an hour",

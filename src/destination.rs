@@ -15,6 +15,7 @@ pub struct Destination {
     /// The name of a former destination whose lane this one takes over.
     pub was: Option<Arc<str>>,
     pub kind: Kind,
+    pub reach: Reach,
     /// The set of templates: `default`, `classic` or a set of the user's.
     pub templates: String,
     pub order: Order,
@@ -68,6 +69,15 @@ fn fingerprint(fields: &[Option<&str>]) -> u64 {
         hash.update(field.unwrap_or_default().as_bytes());
     }
     hash.digest()
+}
+
+/// How far a destination's URL may lead, by who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A person, in relay.yaml: anywhere but to a cloud's metadata addresses.
+    Configured,
+    /// Somebody, over an API: to public addresses, and to what `egress.allow` names.
+    Stored,
 }
 
 /// What stands behind a destination.
@@ -273,6 +283,7 @@ mod tests {
                 color: None,
                 thread_id: None,
             }),
+            reach: Reach::Configured,
             templates: "default".to_owned(),
             order: Order::Strict,
             pace: None,

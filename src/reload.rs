@@ -2,7 +2,6 @@
 //! all of it or, where there is a mistake, nothing.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use anyhow::{Context, anyhow};
@@ -243,26 +242,22 @@ fn failed(error: anyhow::Error) -> Refused {
 
 /// What the files say now, as settings to follow `running`, and what is different in it.
 fn read(origin: &Origin, running: &Settings) -> Result<(Settings, Report), Refused> {
-    let sets = |folder: &Path| Templates::load(folder).0.sets();
-    let loaded = config::load(&origin.path, &origin.environment, &sets);
+    let loaded = config::load(&origin.path, &origin.environment, &Templates::names);
     let loaded = loaded.map_err(|problems| Refused::Mistakes(Mistakes(problems)))?;
-    let (templates, mut problems) = Templates::load(&loaded.config.templates);
-    let files = templates.changed_since(&running.templates);
+    let (config, mut problems) = (loaded.config, loaded.warnings);
+    let (templates, broken) = Templates::load(&config.templates);
+    problems.extend(broken);
     problems.extend(templates.check());
-    let warnings = [loaded.warnings, problems].concat();
-    let taken_over = loaded.config.taken_over_by(&running.config);
-    let (config, changes) = match taken_over {
-        Ok(both) if warnings.iter().all(|it| it.severity == Severity::Warning) => both,
-        Ok(_) => return Err(Refused::Mistakes(Mistakes(warnings))),
-        Err(exposed) => {
-            let problems = [vec![exposed], warnings].concat();
-            return Err(Refused::Mistakes(Mistakes(problems)));
-        }
-    };
+    problems.extend(config.exposed_by(&running.config));
+    if problems.iter().any(|it| it.severity == Severity::Error) {
+        return Err(Refused::Mistakes(Mistakes(problems)));
+    }
+    let (config, changes) = config.taken_over_by(&running.config);
     let Changes {
         mut changed,
         needs_restart,
     } = changes;
+    let files = templates.changed_since(&running.templates);
     let templates = match files.is_empty() {
         true => running.templates.clone(),
         false => Arc::new(templates),
@@ -273,7 +268,7 @@ fn read(origin: &Origin, running: &Settings) -> Result<(Settings, Report), Refus
     let report = Report {
         changed,
         needs_restart,
-        warnings,
+        warnings: problems,
         ..Report::default()
     };
     Ok((next, report))

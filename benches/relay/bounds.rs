@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::process::{memory, peak_memory};
 use crate::relayed::{Relay, refusing};
 use crate::table::Row;
-use crate::{CONNECTIONS, Effort, load};
+use crate::{Effort, load};
 
 /// So many requests are made at a time when a queue is filled.
 const BATCH: usize = 20_000;
@@ -33,7 +33,7 @@ pub(crate) fn empty(effort: Effort) -> Vec<Row> {
 
 pub(crate) fn waiting(effort: Effort) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
-    let filled = fill(folder.path(), effort.waiting);
+    let filled = fill(folder.path(), effort);
     let (after_kill, replayed) = first_answer(folder.path());
     let replaying = peak_memory(&after_kill.process);
     drop(after_kill);
@@ -84,13 +84,13 @@ fn first_answer(folder: &Path) -> (Relay, f64) {
     (relay, started.elapsed().as_secs_f64() * 1e3)
 }
 
-/// So many events wait for two destinations; the highest memory meanwhile, in MB.
-fn fill(folder: &Path, events: usize) -> f64 {
+/// Fills a queue with what is to wait for two destinations; the highest memory meanwhile, in MB.
+fn fill(folder: &Path, effort: Effort) -> f64 {
     let relay = Relay::start(folder, &refusing(2));
-    let mut left = events;
+    let mut left = effort.waiting;
     while left > 0 {
         let some = left.min(BATCH);
-        load::run(relay.hooks, CONNECTIONS, load::requests(some));
+        load::run(relay.hooks, effort.fillers, load::requests(some));
         left -= some;
     }
     peak_memory(&relay.process)

@@ -2,7 +2,7 @@
 //! their own, in turn, over several rounds; what counts are the ratios within a run.
 //!
 //! `BENCH_ONLY=render` measures one of the groups named below alone; `BENCH_ROUNDS`,
-//! `BENCH_REQUESTS` and `BENCH_WAITING` say how much is measured.
+//! `BENCH_REQUESTS`, `BENCH_WAITING` and `BENCH_FILLERS` say how much is measured.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::expect_used)]
 
@@ -39,6 +39,8 @@ struct Effort {
     requests: usize,
     /// Events that wait while memory and start are measured.
     waiting: usize,
+    /// Connections over which they come: one makes pages of a single event.
+    fillers: usize,
 }
 
 impl Effort {
@@ -97,6 +99,7 @@ fn measure() {
         rounds: number("BENCH_ROUNDS", 5),
         requests: number("BENCH_REQUESTS", 20_000),
         waiting: number("BENCH_WAITING", 1_000_000),
+        fillers: number("BENCH_FILLERS", CONNECTIONS),
     };
     println!("{}.", machine::facts());
     println!(

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use gogs_relay::clock::Timestamp;
-use gogs_relay::destination::{self, Destination, Kind, Order, RetryPolicy, SecretUrl};
+use gogs_relay::destination::{self, Destination, Kind, Order, Reach, RetryPolicy, SecretUrl};
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Rendered, Step, Templates};
 use serde_json::Value;
@@ -101,6 +101,7 @@ fn to(kind: &str, set: &str) -> Destination {
         name: "chat".into(),
         was: None,
         kind,
+        reach: Reach::Configured,
         templates: set.to_owned(),
         order: Order::Strict,
         pace: None,

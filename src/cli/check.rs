@@ -17,7 +17,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(path: &Path, args: &Args) -> Outcome {
-    let (config, mut problems) = match config::load(path, &config::environment(), &sets) {
+    let (config, mut problems) = match config::load(path, &config::environment(), &Templates::names)
+    {
         Ok(loaded) => (Some(loaded.config), loaded.warnings),
         Err(problems) => (None, problems),
     };
@@ -68,7 +69,8 @@ pub(super) fn load(path: &Path) -> Result<Config, Failure> {
 
 /// The same, with what is to be said about it.
 pub(super) fn load_with_warnings(path: &Path) -> Result<Loaded, Failure> {
-    config::load(path, &config::environment(), &sets).map_err(|problems| drawn(&problems))
+    config::load(path, &config::environment(), &Templates::names)
+        .map_err(|problems| drawn(&problems))
 }
 
 /// Where the own API of a running relay is. The rest of the file may have mistakes, or need
@@ -81,8 +83,4 @@ fn drawn(problems: &[Problem]) -> Failure {
     let mut out = std::io::stderr().lock();
     let drawn = config::draw(&mut out, problems, paint::stderr().is_on());
     Failure::Usage(drawn.err().map(anyhow::Error::new))
-}
-
-fn sets(folder: &Path) -> Vec<String> {
-    Templates::load(folder).0.sets()
 }

@@ -69,7 +69,7 @@ struct Filter {
 #[derive(Debug, clap::Args)]
 pub(super) struct Redeliver {
     /// EVENT:DESTINATION, for example 1234:team-slack
-    #[arg(conflicts_with = "state", required_unless_present = "state")]
+    #[arg(conflicts_with = "state")]
     id: Option<String>,
     #[command(flatten)]
     filter: Filter,
@@ -186,6 +186,10 @@ fn redeliver(client: &Client, args: &Redeliver) -> Outcome {
         let path = format!("/v1/deliveries/{}/redeliver", escape(id));
         client.post(&path, &Value::Null)?;
         return say(format!("{id} is on its way again"));
+    }
+    if args.filter.state.is_none() {
+        let advice = "say which: EVENT:DESTINATION, or `--state dead` and what else narrows it";
+        return Err(Failure::Usage(Some(anyhow::anyhow!(advice))));
     }
     let found = in_steps(client, args, true)?;
     if found.matched == 0 {

@@ -13,6 +13,7 @@ use super::given::{Given, wrong};
 use super::{Failure, Outcome, block_on, check, say};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::destination::Reach;
 use crate::send::gogs::hmac_sha256;
 use crate::send::transport::{self, Transport};
 
@@ -120,6 +121,7 @@ pub(super) async fn request(
     let request = transport::Request {
         method,
         url: &parsed,
+        reach: Reach::Configured,
         headers: map,
         body,
         most: transport::COMMAND,
@@ -129,7 +131,7 @@ pub(super) async fn request(
         .await
     {
         Ok(answer) => Ok((answer.status, answer.body)),
-        Err(transport::Failure::Forbidden) => bail!("{url} may not be dialled"),
+        Err(transport::Failure::Forbidden(refusal)) => bail!("{refusal}"),
         Err(transport::Failure::Trouble { words, .. }) => {
             let host = parsed.authority();
             bail!("no relay answers at {host} ({words}); is it running? `gogs-relay` starts it")

@@ -21,13 +21,7 @@ pub struct Changes {
 impl Config {
     /// This configuration as a relay can take it over that runs with `running`: what cannot be
     /// reloaded stays as it is there.
-    ///
-    /// # Errors
-    /// A mistake that only a running relay makes one.
-    pub fn taken_over_by(self, running: &Config) -> Result<(Config, Changes), Problem> {
-        if let Some(exposed) = self.exposed_by(running) {
-            return Err(exposed);
-        }
+    pub fn taken_over_by(self, running: &Config) -> (Config, Changes) {
         let mut changed = Vec::new();
         differing("sources", &running.sources, &self.sources, &mut changed);
         let (before, after) = (&running.destinations, &self.destinations);
@@ -36,6 +30,7 @@ impl Config {
             ("routes", running.routes != self.routes),
             ("history", running.history != self.history),
             ("dead", running.dead != self.dead),
+            ("egress", running.egress != self.egress),
             ("templates", running.templates != self.templates),
         ] {
             changed.extend(is_other.then(|| key.to_owned()));
@@ -50,47 +45,16 @@ impl Config {
             routes: self.routes,
             history: self.history,
             dead: self.dead,
+            egress: self.egress,
             templates: self.templates,
             ..running.clone()
         };
-        Ok((next, changes))
+        (next, changes)
     }
 
-    /// Keys that cannot be reloaded and differ. Every key is named here or in
-    /// [`taken_over_by`](Config::taken_over_by): the compiler finds one that is forgotten.
-    fn fixed_that_differ(&self, running: &Config) -> Vec<String> {
-        let Config {
-            listen,
-            public_url,
-            admin,
-            data,
-            templates: _,
-            shutdown_grace,
-            history: _,
-            dead: _,
-            dedupe,
-            limits,
-            sources: _,
-            destinations: _,
-            routes: _,
-        } = self;
-        let mut keys = vec![
-            ("listen", *listen != running.listen),
-            ("public_url", *public_url != running.public_url),
-            ("data", *data != running.data),
-            ("shutdown_grace", *shutdown_grace != running.shutdown_grace),
-        ];
-        keys.extend(admin.differing(&running.admin));
-        let Keep { keep, at_most } = *dedupe;
-        keys.push(("dedupe.keep", keep != running.dedupe.keep));
-        keys.push(("dedupe.at_most", at_most != running.dedupe.at_most));
-        keys.extend(limits.differing(&running.limits));
-        let keys = keys.into_iter().filter(|(_, is_other)| *is_other);
-        keys.map(|(key, _)| key.to_owned()).collect()
-    }
-
-    /// The check knew only the new `listen`; the running one is what others reach.
-    fn exposed_by(&self, running: &Config) -> Option<Problem> {
+    /// A mistake that only a running relay makes one. The check knew the new `listen` alone; the
+    /// running one is what others reach.
+    pub fn exposed_by(&self, running: &Config) -> Option<Problem> {
         if running.listen.ip().is_loopback() {
             return None;
         }
@@ -108,6 +72,40 @@ impl Config {
             ),
             hint: Some("choose a secret of your own; a change of `listen` needs a restart".into()),
         })
+    }
+
+    /// Keys that cannot be reloaded and differ. Every key is named here or in
+    /// [`taken_over_by`](Config::taken_over_by): the compiler finds one that is forgotten.
+    fn fixed_that_differ(&self, running: &Config) -> Vec<String> {
+        let Config {
+            listen,
+            public_url,
+            admin,
+            data,
+            templates: _,
+            shutdown_grace,
+            history: _,
+            dead: _,
+            dedupe,
+            limits,
+            egress: _,
+            sources: _,
+            destinations: _,
+            routes: _,
+        } = self;
+        let mut keys = vec![
+            ("listen", *listen != running.listen),
+            ("public_url", *public_url != running.public_url),
+            ("data", *data != running.data),
+            ("shutdown_grace", *shutdown_grace != running.shutdown_grace),
+        ];
+        keys.extend(admin.differing(&running.admin));
+        let Keep { keep, at_most } = *dedupe;
+        keys.push(("dedupe.keep", keep != running.dedupe.keep));
+        keys.push(("dedupe.at_most", at_most != running.dedupe.at_most));
+        keys.extend(limits.differing(&running.limits));
+        let keys = keys.into_iter().filter(|(_, is_other)| *is_other);
+        keys.map(|(key, _)| key.to_owned()).collect()
     }
 }
 

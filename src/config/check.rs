@@ -134,6 +134,22 @@ impl<'a> Check<'a> {
         None
     }
 
+    /// The URL of a proxy, which may hold a name and a password, or the file that holds it.
+    pub(super) fn proxy(&self, node: &Node) -> Option<SecretUrl> {
+        let text = self.text_or_file(node, "a URL, or { file: path }")?;
+        let fault = match SecretUrl::parse(&text) {
+            Ok(url) => match fault_of_proxy(&text, url.expose()) {
+                Some(fault) => fault.to_owned(),
+                None => return Some(url),
+            },
+            Err(url::ParseError::RelativeUrlWithoutBase) => ONLY_HTTP.to_owned(),
+            Err(error) => format!("is not a URL: {error}"),
+        };
+        let message = format!("{} {fault}", node.name());
+        self.report(Found::error(&node.place, message).hint("for example http://proxy.lan:3128"));
+        None
+    }
+
     /// A text of any content that is shown to nobody; empty is as good as absent.
     pub(super) fn free_text(&self, node: &Node) -> Option<String> {
         self.text(node, "a text").filter(|text| !text.is_empty())
@@ -182,13 +198,21 @@ impl<'a> Check<'a> {
         let mut keys = self.keys(node)?;
         let file = keys.required("file");
         keys.finish();
-        let file = file?;
-        self.shown.borrow_mut().insert(file.path.clone());
-        match read_secret(&self.path(file)?) {
-            Ok(text) => Some(text),
+        self.file(file?, &node.name(), read_secret)
+    }
+
+    /// What `read` makes of the file that a setting names; `of` says in words what it is for.
+    pub(super) fn file<T>(
+        &self,
+        node: &Node,
+        of: &str,
+        read: impl Fn(&FilePath) -> Result<T, String>,
+    ) -> Option<T> {
+        self.shown.borrow_mut().insert(node.path.clone());
+        match read(&self.path(node)?) {
+            Ok(content) => Some(content),
             Err(reason) => {
-                let found =
-                    Found::error(&file.place, format!("the file of {} {reason}", node.name()));
+                let found = Found::error(&node.place, format!("the file of {of} {reason}"));
                 let folder = self.folder.display();
                 self.report(found.hint(format!("a relative path starts at {folder}")));
                 None
@@ -230,6 +254,21 @@ fn fault_of(text: &str, url: &url::Url) -> Option<String> {
         return None;
     };
     Some(fault.to_owned())
+}
+
+const ONLY_HTTP: &str = "should start with http://: other proxies are not known";
+
+/// What keeps a proxy from being asked.
+fn fault_of_proxy(text: &str, url: &url::Url) -> Option<&'static str> {
+    if text.trim() != text {
+        Some("has white space around it")
+    } else if url.scheme() != "http" {
+        Some(ONLY_HTTP)
+    } else if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        Some("should end after the host and port")
+    } else {
+        None
+    }
 }
 
 /// The content of a file, without one newline at its end; or what is wrong with the file.

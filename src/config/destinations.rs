@@ -14,7 +14,8 @@ use super::shapes::{
 };
 use super::sources::named;
 use crate::destination::{
-    ContentType, Destination, Discord, Gogs, Kind, Order, Pace, RetryPolicy, SecretUrl, Slack,
+    ContentType, Destination, Discord, Gogs, Kind, Order, Pace, Reach, RetryPolicy, SecretUrl,
+    Slack,
 };
 
 const KINDS: [&str; 4] = ["slack", "discord", "gogs", "console"];
@@ -105,6 +106,7 @@ fn destination(
         name: name?,
         was: was.map(Arc::from),
         kind: kind?,
+        reach: Reach::Configured,
         templates: templates?,
         order: order?,
         pace,

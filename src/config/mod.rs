@@ -10,12 +10,14 @@ use secrecy::SecretString;
 
 use crate::destination::Destination;
 use crate::queue::{Keep, Redelivery};
+use crate::send::egress::Egress;
 
 mod changes;
 mod check;
 mod destinations;
 mod document;
 mod draw;
+mod egress;
 mod environment;
 mod excerpt;
 mod keys;
@@ -58,6 +60,7 @@ pub struct Config {
     pub dead: Keep,
     pub dedupe: Keep,
     pub limits: Limits,
+    pub egress: Egress,
     pub sources: BTreeMap<Arc<str>, Source>,
     /// By name.
     pub destinations: BTreeMap<Arc<str>, Destination>,

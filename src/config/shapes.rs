@@ -7,6 +7,7 @@ use super::units;
 use crate::destination::{ContentType, Pace, Window};
 use crate::plan::Pattern;
 use crate::queue::Redelivery;
+use crate::send::egress::Place;
 
 /// How a text becomes a value.
 pub(super) struct Shape<T> {
@@ -135,6 +136,14 @@ pub(super) const HOST: Shape<String> = Shape {
         let host = text.trim_matches(['[', ']']);
         (!host.is_empty() && host.chars().all(fits)).then(|| text.to_ascii_lowercase())
     },
+};
+
+/// A host or a range of addresses.
+pub(super) const PLACE: Shape<Place> = Shape {
+    what: "a range of addresses or the name of a host, without a port",
+    hint: "for example 10.0.0.0/8, 10.0.0.7, ci.lan, or \"*.lan\" for every host below lan",
+    choices: &[],
+    parse: Place::parse,
 };
 
 /// Of a source, a destination or a set of templates.

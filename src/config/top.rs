@@ -11,11 +11,11 @@ use super::shapes::{
     ADDRESS, COUNT, COUNT_AT_ONCE, HOST, SIZE, SIZE_ABOVE_ZERO, SIZE_OF_HEADERS, TIME,
     TIME_ABOVE_ZERO,
 };
-use super::{Admin, Config, Limits, Sets, destinations, routes, sources};
+use super::{Admin, Config, Limits, Sets, destinations, egress, routes, sources};
 use crate::queue::Keep;
 
 /// Keys that a later version will know. To ignore one would be to run without what it asks for.
-const LATER: [&str; 5] = ["tls", "egress", "api", "hub", "queue"];
+const LATER: [&str; 4] = ["tls", "api", "hub", "queue"];
 
 /// Walks the merged tree. `None` only after an error was reported.
 pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Config> {
@@ -35,6 +35,9 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
     let shutdown_grace = keys.shaped("shutdown_grace", &TIME);
     let [history, dead, dedupe] = ["history", "dead", "dedupe"].map(|key| keep(&mut keys, key));
     let limits = keys.required("limits").and_then(|node| limits(check, node));
+    let egress = keys
+        .required("egress")
+        .and_then(|node| egress::check(check, node));
     let sets = templates.as_deref().map(sets).unwrap_or_default();
     let exposed = listen.is_some_and(|listen| !listen.ip().is_loopback());
     let sources = sources::check(&mut keys, exposed);
@@ -52,6 +55,7 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
         dead: dead?,
         dedupe: dedupe?,
         limits: limits?,
+        egress: egress?,
         sources: sources?,
         destinations: destinations?,
         routes: routes?,

@@ -10,7 +10,7 @@ use super::helpers;
 use super::inline::inline;
 use super::library::Source;
 use super::render::{Strict, render_with};
-use super::vet::{self, Fault, Inspected};
+use super::vet::{self, Fault, Inspected, Parser};
 use crate::config::{Problem, Severity};
 
 /// The templates of one set and format, with what they fall back to.
@@ -38,11 +38,15 @@ pub(super) struct Page {
 impl Shelf {
     /// Parses `layers`, the user's own first. What is broken is told and remembered, so that the
     /// ladder can say why it passed over it.
-    pub(super) fn new(format: Format, layers: &[Vec<&Source>]) -> (Shelf, Vec<Problem>) {
+    pub(super) fn new(
+        format: Format,
+        layers: &[Vec<&Source>],
+        parser: &mut Parser,
+    ) -> (Shelf, Vec<Problem>) {
         let mut building = Building::new(format);
         for (depth, layer) in layers.iter().enumerate() {
             for source in layer {
-                building.add(depth, source);
+                building.add(depth, source, parser);
             }
         }
         building.finish(layers.len())
@@ -110,7 +114,7 @@ impl Building {
         }
     }
 
-    fn add(&mut self, depth: usize, source: &Source) {
+    fn add(&mut self, depth: usize, source: &Source, parser: &mut Parser) {
         let is_partial = source.name.starts_with('_');
         if is_partial && !self.partials.insert(source.name.clone()) {
             // A layer above has one of this name.
@@ -120,7 +124,7 @@ impl Building {
             true => source.name.clone(),
             false => format!("{depth}/{}", source.name),
         };
-        let inspected = match vet::parse(&source.text) {
+        let inspected = match parser.parse(&source.text) {
             Ok(mut template) => {
                 template.name = Some(key.clone());
                 let inspected = vet::inspect(&template);

@@ -10,6 +10,7 @@ use super::escape::Format;
 use super::ladder::{Climb, Rendered, Step, format_of};
 use super::library::{self, Source};
 use super::shelf::Shelf;
+use super::vet::Parser;
 use crate::config::Problem;
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
@@ -51,22 +52,19 @@ impl Templates {
     pub fn load(folder: &Path) -> (Templates, Vec<Problem>) {
         let built_in = library::built_in();
         let (mut own, mut problems) = library::in_folder(folder);
-        // An unchanged copy of a built-in file is none of the user's.
-        own.retain(|mine| {
-            let is_same =
-                |theirs: &Source| theirs.label() == mine.label() && theirs.text == mine.text;
-            !built_in.iter().any(is_same)
-        });
+        own.retain(|mine| !is_copy(mine, &built_in));
         let names: BTreeSet<&str> = built_in
             .iter()
             .chain(&own)
             .map(|it| it.set.as_str())
             .collect();
+        let mut parser = Parser::default();
         let mut sets = BTreeMap::new();
         for name in names {
             let mut shelves = Shelves::new();
             for format in Format::ALL {
-                let (shelf, found) = Shelf::new(format, &layers(name, format, &own, &built_in));
+                let layers = layers(name, format, &own, &built_in);
+                let (shelf, found) = Shelf::new(format, &layers, &mut parser);
                 for problem in found {
                     // A set that falls back to `default` shows the same problem again.
                     if !problems.contains(&problem) {
@@ -79,7 +77,7 @@ impl Templates {
         }
         let pristine = Format::ALL.map(|format| {
             let layer = of(&built_in, DEFAULT, format);
-            (format, Shelf::new(format, &[layer]).0)
+            (format, Shelf::new(format, &[layer], &mut parser).0)
         });
         let file = |source: &Source| {
             let text = xxhash_rust::xxh3::xxh3_64(source.text.as_bytes());
@@ -92,6 +90,13 @@ impl Templates {
             views: Mutex::default(),
         };
         (templates, problems)
+    }
+
+    /// The names of the sets that [`load`](Templates::load) finds.
+    pub fn names(folder: &Path) -> Vec<String> {
+        let sources = [library::built_in(), library::in_folder(folder).0].concat();
+        let names: BTreeSet<String> = sources.into_iter().map(|source| source.set).collect();
+        names.into_iter().collect()
     }
 
     /// The names of all sets there are.
@@ -205,6 +210,13 @@ impl Templates {
         let shelf = self.pristine.get(&format_of(&destination.kind))?;
         (!shelf.is_empty()).then_some(shelf)
     }
+}
+
+/// Whether it is an unchanged copy of a built-in file; then it is none of the user's.
+fn is_copy(mine: &Source, built_in: &[Source]) -> bool {
+    built_in
+        .iter()
+        .any(|theirs| theirs.label() == mine.label() && theirs.text == mine.text)
 }
 
 /// The files of a set, the user's first; a set of the user's falls back to `default`.

@@ -44,8 +44,26 @@ impl Fault {
     }
 }
 
-/// Parses the text. Counts first how deep it nests, because the parser recurses.
-pub(super) fn parse(text: &str) -> Result<Template, Fault> {
+/// Parses texts, each but once however many sets it stands in: parsing is most of what loading
+/// templates costs.
+#[derive(Default)]
+pub(super) struct Parser {
+    known: HashMap<String, Result<Template, Fault>>,
+}
+
+impl Parser {
+    pub(super) fn parse(&mut self, text: &str) -> Result<Template, Fault> {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let parsed = parse(text);
+        self.known.insert(text.to_owned(), parsed.clone());
+        parsed
+    }
+}
+
+/// Counts first how deep the text nests, because the parser recurses.
+fn parse(text: &str) -> Result<Template, Fault> {
     if let Some(place) = depth::too_deep_at(text) {
         return Err(Fault::new(format!("nests deeper than {DEEPEST}")).at(place));
     }

@@ -29,6 +29,7 @@ pub(super) fn of_reason(reason: Reason) -> u8 {
         Reason::Manual => 22,
         Reason::Damaged => 23,
         Reason::LeftBehind => 24,
+        Reason::Forbidden => 25,
     }
 }
 
@@ -58,6 +59,7 @@ pub(super) fn reason(code: u8) -> Reason {
         22 => Reason::Manual,
         23 => Reason::Damaged,
         24 => Reason::LeftBehind,
+        25 => Reason::Forbidden,
         _ => Reason::Panic,
     }
 }

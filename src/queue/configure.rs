@@ -26,8 +26,7 @@ impl Engine {
         let (mut configured, stamp) = self.make_lanes(changes.lanes);
         self.durable_at_last(stamp).await?;
         adopt();
-        let (orphaned, stamp) = self.run_lanes(&changes);
-        configured.orphaned = orphaned;
+        let stamp = self.run_lanes(&changes, &mut configured);
         self.durable_at_last(stamp).await?;
         Ok(configured)
     }
@@ -38,7 +37,10 @@ impl Engine {
         let mut shared = self.shared();
         for spec in specs {
             let (id, _) = shared.lane_for(spec, specs);
-            shared.lane(id).run_as(spec, now);
+            shared.lane(id).run_as(spec, false, now);
+            if let Some(other) = shared.left_to(spec, specs) {
+                shared.lane(other).run_as(spec, true, now);
+            }
         }
         for lane in shared.lanes.iter_mut().skip(1) {
             if lane.run.is_none() && !lane.is_vacant() {
@@ -97,47 +99,58 @@ impl Engine {
         (configured, stamp)
     }
 
-    /// Runs every lane as `changes` says; those that it does not name are orphaned.
-    fn run_lanes(&self, changes: &Changes<'_>) -> (Vec<Orphan>, u64) {
+    /// Runs every lane as `changes` says; those that are of no destination are orphaned.
+    fn run_lanes(&self, changes: &Changes<'_>, configured: &mut Configured) -> u64 {
         let now = self.now();
         let mut stamp = 0;
         let mut shared = self.shared();
         (shared.history, shared.dead) = (changes.history, changes.dead);
         shared.last_plan = None;
+        let mut running = HashSet::new();
         for spec in changes.lanes {
-            let Some(id) = shared.by_name.get(&spec.destination).copied() else {
-                continue;
-            };
-            let became = shared.lane(id).run_as(spec, now);
-            if became == Became::Other {
-                let write = shared.lane(id).write(now);
-                stamp = self.push(&mut shared, vec![write]);
-            }
-            if became != Became::Same {
-                self.wake(&mut shared, id);
+            let own = shared.by_name.get(&spec.destination).copied();
+            let other = shared.left_to(spec, changes.lanes);
+            let own = own.map(|id| (id, false));
+            for (id, taken_over) in own.into_iter().chain(other.map(|id| (id, true))) {
+                running.insert(id);
+                let lane = shared.lane(id);
+                if taken_over && lane.run.is_none_or(|run| !run.taken_over) {
+                    let was = lane.destination.clone();
+                    configured.taken_over.push((was, spec.destination.clone()));
+                }
+                let became = lane.run_as(spec, taken_over, now);
+                if became == Became::Other {
+                    let write = shared.lane(id).write(now);
+                    stamp = self.push(&mut shared, vec![write]);
+                }
+                if became != Became::Same {
+                    self.wake(&mut shared, id);
+                }
             }
         }
-        let named: HashSet<&str> = changes
-            .lanes
-            .iter()
-            .map(|spec| &*spec.destination)
-            .collect();
-        let mut orphaned = Vec::new();
+        let orphaned = self.orphan_all_but(&running, &mut shared);
+        configured.orphaned = orphaned.0;
+        orphaned.1.max(stamp)
+    }
+
+    fn orphan_all_but(&self, running: &HashSet<LaneId>, shared: &mut Shared) -> (Vec<Orphan>, u64) {
+        let now = self.now();
+        let (mut orphans, mut stamp) = (Vec::new(), 0);
         for id in 1..shared.lanes.len() as LaneId {
             let lane = shared.lane(id);
-            if lane.run.is_none() || named.contains(&*lane.destination) {
+            if lane.run.is_none() || running.contains(&id) {
                 continue;
             }
             lane.run = None;
             lane.orphaned = Some(now.wall);
-            orphaned.push(Orphan {
+            orphans.push(Orphan {
                 destination: lane.destination.clone(),
                 waiting: lane.waiting(),
             });
             let write = lane.write(now);
-            stamp = self.push(&mut shared, vec![write]);
+            stamp = self.push(shared, vec![write]);
         }
-        (orphaned, stamp)
+        (orphans, stamp)
     }
 
     /// Waits for the disk as long as it takes: the change is under way and cannot be taken back.
@@ -178,14 +191,12 @@ impl Shared {
             return (*id, Made::Already);
         }
         self.former_names.remove(name);
-        let free = |was: &&Arc<str>| specs.iter().all(|other| other.destination != **was);
-        if let Some(was) = spec.was.as_ref().filter(free)
-            && let Some(id) = self.by_name.remove(was)
-        {
-            self.lane(id).destination = name.clone();
+        if let Some(id) = self.left_to(spec, specs) {
+            let was = std::mem::replace(&mut self.lane(id).destination, name.clone());
+            self.by_name.remove(&was);
             self.by_name.insert(name.clone(), id);
             self.former_names.insert(was.clone(), id);
-            return (id, Made::TakenOver(was.clone()));
+            return (id, Made::TakenOver(was));
         }
         let id = self.vacant.pop().unwrap_or(self.lanes.len() as LaneId);
         let mut lane = Lane::new(id, name.clone(), self.log.next);
@@ -196,6 +207,13 @@ impl Shared {
         }
         self.by_name.insert(name.clone(), id);
         (id, Made::New)
+    }
+
+    /// The lane of the former destination that this one takes over.
+    fn left_to(&self, spec: &LaneSpec, specs: &[LaneSpec]) -> Option<LaneId> {
+        let was = spec.was.as_ref()?;
+        let is_gone = specs.iter().all(|other| other.destination != *was);
+        self.by_name.get(was).copied().filter(|_| is_gone)
     }
 
     /// Nothing new can come for lanes that have no destination now.
@@ -226,11 +244,12 @@ impl Shared {
 }
 
 impl Lane {
-    fn run_as(&mut self, spec: &LaneSpec, now: Now) -> Became {
+    fn run_as(&mut self, spec: &LaneSpec, taken_over: bool, now: Now) -> Became {
         let run = Run {
             width: spec.width.max(1),
             loose: spec.loose,
             longest_wait: spec.longest_wait,
+            taken_over,
         };
         let mut became = match self.run.replace(run) {
             Some(before) if before == run => Became::Same,
@@ -278,5 +297,67 @@ impl Lane {
         let out = self.out.values_mut().map(|out| &mut out.not_before);
         let parked = self.parked.values_mut();
         out.chain(parked.map(|parked| &mut parked.not_before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::queue::key;
+    use crate::queue::{Keep, Options, open};
+
+    const KEEP: Keep = Keep {
+        keep: Duration::from_secs(86_400),
+        at_most: 1000,
+    };
+
+    fn spec(name: String, was: Option<String>) -> LaneSpec {
+        LaneSpec {
+            destination: name.into(),
+            was: was.map(Into::into),
+            width: 1,
+            loose: false,
+            settings: 1,
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+
+    #[tokio::test]
+    async fn thousands_of_renamed_destinations_leave_nothing_in_memory_or_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            data: folder.path().to_owned(),
+            history: KEEP,
+            dead: KEEP,
+            dedupe: KEEP,
+            backlog: 1000,
+            free_disk: 0,
+        };
+        let first = [spec("ci-0".into(), None)];
+        let engine = open::open(options, &first, Clock::system()).unwrap();
+        for number in 1..=2000 {
+            engine.forget_former_names();
+            // Every other time the lane is taken over, else it is left behind.
+            let was = (number % 2 == 0).then(|| format!("ci-{}", number - 1));
+            let lanes = [spec(format!("ci-{number}"), was)];
+            let changes = Changes {
+                lanes: &lanes,
+                history: KEEP,
+                dead: KEEP,
+            };
+            engine.configure(changes, || {}).await.unwrap();
+        }
+        let stored = engine.store.scan(key::all(b"l"), usize::MAX).unwrap();
+        let shared = engine.shared();
+        let sizes = [
+            shared.lanes.len(),
+            shared.by_name.len(),
+            shared.former_names.len(),
+            shared.parting.len(),
+            shared.vacant.len(),
+            stored.len(),
+        ];
+        assert!(sizes.iter().all(|size| *size <= 5), "{sizes:?}");
     }
 }

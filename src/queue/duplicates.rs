@@ -11,6 +11,8 @@ pub(super) struct Duplicates {
     first: u64,
     known: VecDeque<Hashes>,
     at_most: usize,
+    /// The tables are there.
+    is_indexed: bool,
     by_id: Table,
     by_body: Table,
 }
@@ -21,21 +23,32 @@ impl Duplicates {
             first: 0,
             known: VecDeque::new(),
             at_most: usize::try_from(at_most).unwrap_or(usize::MAX).max(1),
+            is_indexed: true,
             by_id: Table::new(|hashes| hashes.id),
             by_body: Table::new(|hashes| hashes.body),
         }
     }
 
-    /// Makes room for so many at once, when there are none yet.
-    pub(super) fn expect(&mut self, events: u64) {
-        let events = usize::try_from(events)
-            .unwrap_or(usize::MAX)
-            .min(self.at_most);
-        self.known.reserve(events);
-        for which in [Which::Id, Which::Body] {
-            let slots = (events + events / 2).next_power_of_two();
-            self.table(which).slots = vec![FREE; slots];
-        }
+    /// The same with room for so many, which are not found before [`index`](Duplicates::index).
+    pub(super) fn loading(at_most: u64, events: u64) -> Duplicates {
+        let mut loading = Duplicates::new(at_most);
+        let events = usize::try_from(events).unwrap_or(usize::MAX);
+        loading.known.reserve(events.min(loading.at_most));
+        loading.is_indexed = false;
+        loading
+    }
+
+    /// Makes the tables of all that is known, side by side: what takes the time is that memory is
+    /// touched at random.
+    pub(super) fn index(&mut self) {
+        let mut by_id = Table::new(self.by_id.key);
+        let mut by_body = Table::new(self.by_body.key);
+        std::thread::scope(|scope| {
+            scope.spawn(|| by_id.fill(self));
+            by_body.fill(self);
+        });
+        (self.by_id, self.by_body) = (by_id, by_body);
+        self.is_indexed = true;
     }
 
     /// The latest event with this hash of source and id.
@@ -52,14 +65,15 @@ impl Duplicates {
     /// gaps come from damage alone.
     pub(super) fn push(&mut self, sequence: u64, hashes: Hashes) {
         if sequence != self.first + self.known.len() as u64 {
+            let is_indexed = self.is_indexed;
             *self = Duplicates::new(self.at_most as u64);
-            self.first = sequence;
+            (self.first, self.is_indexed) = (sequence, is_indexed);
         }
         if self.known.len() == self.at_most {
             self.forget_before(self.first + 1);
         }
         self.known.push_back(hashes);
-        for which in [Which::Id, Which::Body] {
+        for &which in self.tables() {
             let mut table = std::mem::replace(self.table(which), Table::new(|_| 0));
             table.insert(sequence, hashes, self);
             *self.table(which) = table;
@@ -85,13 +99,20 @@ impl Duplicates {
             let Some(hashes) = self.known.front().copied() else {
                 break;
             };
-            for which in [Which::Id, Which::Body] {
+            for &which in self.tables() {
                 let mut table = std::mem::replace(self.table(which), Table::new(|_| 0));
                 table.remove(self.first, hashes, self);
                 *self.table(which) = table;
             }
             self.known.pop_front();
             self.first += 1;
+        }
+    }
+
+    fn tables(&self) -> &'static [Which] {
+        match self.is_indexed {
+            true => &[Which::Id, Which::Body],
+            false => &[],
         }
     }
 
@@ -135,6 +156,15 @@ impl Table {
             slots: Vec::new(),
             used: 0,
             key,
+        }
+    }
+
+    /// Takes in all of the window.
+    fn fill(&mut self, window: &Duplicates) {
+        let events = window.known.len();
+        self.slots = vec![FREE; (events + events / 2).next_power_of_two()];
+        for (sequence, hashes) in (window.first..).zip(&window.known) {
+            self.insert(sequence, *hashes, window);
         }
     }
 
@@ -233,6 +263,7 @@ mod tests {
         fn knows_what_a_plain_map_of_the_window_knows(
             ids in prop::collection::vec((0..60u64, 0..60u64), 1..300),
             at_most in 1..80u64,
+            indexed_after in 0..300usize,
             start in prop_oneof![Just(1u64), Just(u64::from(u32::MAX) - 50)],
         ) {
             // Few distinct low bits, so that slots collide.
@@ -240,10 +271,15 @@ mod tests {
             let all: Vec<Hashes> = ids.iter()
                 .map(|(id, body)| Hashes { id: spread(*id), body: spread(*body) })
                 .collect();
-            let mut index = Duplicates::new(at_most);
-            index.expect(20);
+            let mut index = Duplicates::loading(at_most, 20);
             for (at, hashes) in all.iter().enumerate() {
                 index.push(start + at as u64, *hashes);
+                if at < indexed_after % all.len() {
+                    continue;
+                }
+                if !index.is_indexed {
+                    index.index();
+                }
                 let from = (at + 1).saturating_sub(at_most as usize);
                 let mut model = HashMap::new();
                 for (place, known) in all.iter().enumerate().take(at + 1).skip(from) {

@@ -17,6 +17,7 @@ use crate::queue::key::{self, Key, LaneId};
 use crate::queue::lane::{Lane, Now};
 use crate::queue::page::{Entry, Planned};
 use crate::queue::pending::{Pending, WINDOW};
+use crate::queue::pick::Pick;
 use crate::queue::record::Record;
 use crate::queue::store::Store;
 use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError, Repeats};
@@ -66,7 +67,7 @@ pub(super) struct Shared {
     /// What damage has taken of it.
     pub(super) missing: Vec<Missing>,
     /// The last plan, as asked for and with its lanes.
-    pub(super) last_plan: Option<(Vec<PlannedDelivery>, Arc<[Planned]>)>,
+    pub(super) last_plan: Option<(Arc<[PlannedDelivery]>, Arc<[Planned]>)>,
     pub(super) next_attempt: u64,
     pub(super) attempts_reserved: u64,
     pub(super) serial: u64,
@@ -75,6 +76,8 @@ pub(super) struct Shared {
     pub(super) commits: u64,
     /// Somebody waits for what is pending.
     pub(super) urgent: bool,
+    /// The writer waits to be told that there is work.
+    pub(super) writer_rests: bool,
     pub(super) closing: bool,
     /// The disk failed, and has not worked since.
     pub(super) faulty: bool,
@@ -141,6 +144,13 @@ impl Engine {
         }
     }
 
+    /// There is work. A writer that is at work sees it by itself when it is done.
+    pub(super) fn tell_writer(&self, shared: &Shared) {
+        if shared.writer_rests {
+            self.work.notify_one();
+        }
+    }
+
     /// Adds to what is pending. The first of it wakes the writer, which then waits a little for
     /// more; a full window does not wait.
     pub(super) fn push(&self, shared: &mut Shared, writes: Vec<(Key, Option<Vec<u8>>)>) -> u64 {
@@ -148,7 +158,7 @@ impl Engine {
         let was_empty = shared.pending.is_empty();
         let stamp = shared.pending.push(writes);
         if was_empty || (before < WINDOW && shared.pending.bytes() >= WINDOW) {
-            self.work.notify_one();
+            self.tell_writer(shared);
         }
         stamp
     }
@@ -159,7 +169,7 @@ impl Engine {
             let mut shared = self.shared();
             if !shared.pending.is_empty() {
                 shared.urgent = true;
-                self.work.notify_one();
+                self.tell_writer(&shared);
             }
         }
         let mut written = self.written.subscribe();
@@ -168,6 +178,15 @@ impl Engine {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(QueueError::Closed),
             Err(_) => Err(QueueError::Unavailable),
+        }
+    }
+
+    /// The lane has more to do than before. One that waits for its time, or for what is under way,
+    /// goes on by itself.
+    pub(super) fn wake_if_free(&self, shared: &mut Shared, lane: LaneId, now: Duration) {
+        let pick = shared.lane(lane).pick(now);
+        if !matches!(pick, Pick::Nothing | Pick::NotBefore(_)) {
+            self.wake(shared, lane);
         }
     }
 
@@ -240,14 +259,11 @@ impl Shared {
         for lane in &mut self.lanes {
             lane.catch_up(range.start);
         }
-        for (sequence, lane) in head.lanes() {
-            let Some(lane) = self.lanes.get_mut(lane as usize) else {
-                continue;
-            };
-            lane.named_until = lane.named_until.max(sequence + 1);
-            let is_new = sequence >= lane.read && !lane.ahead.contains(&sequence);
-            if is_new && lane.aside_of(sequence).is_none() {
-                lane.unread += 1;
+        for (events, lanes) in head.ways() {
+            for lane in lanes {
+                if let Some(lane) = self.lanes.get_mut(lane as usize) {
+                    lane.take_in(&events);
+                }
             }
         }
         self.log.next = self.log.next.max(range.end);

@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) width: usize,
     pub(super) loose: bool,
     pub(super) longest_wait: Duration,
+    /// It runs for a destination that has another lane of its own.
+    pub(super) taken_over: bool,
 }
 
 /// A lane of the log, with what left its straight path and waits on its own.
@@ -178,6 +180,18 @@ impl Lane {
 
     pub(super) fn is_loose(&self) -> bool {
         self.run.is_some_and(|run| run.loose)
+    }
+
+    /// These events of the log go to this lane.
+    pub(super) fn take_in(&mut self, events: &[u64]) {
+        if let Some(last) = events.last() {
+            self.named_until = self.named_until.max(last + 1);
+        }
+        let is_new = |event: &&u64| {
+            let is_ahead = **event >= self.read && !self.ahead.contains(event);
+            is_ahead && self.aside_of(**event).is_none()
+        };
+        self.unread += events.iter().filter(is_new).count() as u64;
     }
 
     /// Deliveries that wait, with those under way.

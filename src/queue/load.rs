@@ -116,9 +116,9 @@ impl Engine {
     pub(super) fn load_log(&self, stored: &StoredLanes) -> anyhow::Result<Duplicates> {
         self.load_ahead()?;
         let mut shared = self.shared();
-        let mut duplicates = Duplicates::new(self.options.dedupe.at_most);
         let (first, next) = (shared.log.first, shared.log.next);
-        duplicates.expect(next.saturating_sub(first));
+        let events = next.saturating_sub(first);
+        let mut duplicates = Duplicates::loading(self.options.dedupe.at_most, events);
         shared.log.pages_from = next;
         let mut gaps = Gaps::new(shared.log, self.clock.now());
         let mut strangers = false;
@@ -140,6 +140,7 @@ impl Engine {
         }
         self.tell_of_gaps(&mut shared, gaps.finish(next))?;
         duplicates.skip_to(next);
+        duplicates.index();
         Ok(duplicates)
     }
 

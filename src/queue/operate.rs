@@ -165,7 +165,7 @@ impl Engine {
         Ok(again)
     }
 
-    /// Starts a new round, unless the delivery waits already; gives the stamp of what is written.
+    /// Starts a new round, unless the delivery waits already or its destination is gone; gives the stamp of what is written.
     pub(super) fn new_round(
         &self,
         shared: &mut Shared,
@@ -182,7 +182,7 @@ impl Engine {
             Some(state) => state == State::Waiting,
             None => was_planned && lane.waits_in_log(event),
         };
-        if waits {
+        if waits || lane.run.is_none() {
             return None;
         }
         Some(match known {

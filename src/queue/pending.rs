@@ -141,7 +141,10 @@ impl Pending {
         self.latest.get(key).map(|(_, value)| value.clone())
     }
 
-    pub(super) fn range(&self, range: Range<Key>) -> impl Iterator<Item = (&Key, &Unwritten)> {
+    pub(super) fn range(
+        &self,
+        range: Range<Key>,
+    ) -> impl DoubleEndedIterator<Item = (&Key, &Unwritten)> {
         let latest = self.latest.range(range);
         latest.map(|(key, (_, value))| (key, value))
     }

@@ -205,7 +205,10 @@ impl Lane {
         let mut ranges: Vec<Range<u64>> = cut.map(|aside| aside.at..before).collect();
         let mut asides: Vec<&Aside> = self.asides.iter().collect();
         asides.sort_by_key(|aside| aside.from);
-        let mut from = self.read;
+        // What is under way shares the fate of the rest, should it fail.
+        let mut out = self.out.range(..before).map(|(event, _)| *event);
+        let out = out.find(|event| self.aside_of(*event).is_none());
+        let mut from = out.map_or(self.read, |out| self.read.min(out));
         for aside in asides {
             if from < aside.from.min(before) {
                 ranges.push(from..aside.from.min(before));

@@ -187,6 +187,13 @@ impl Retention {
 }
 
 impl Engine {
+    /// Whether the log is over its bound, and what shrinks it waits for room in a commit: then
+    /// that goes first, or new events would come faster than old ones can go.
+    pub(super) fn is_overfull(&self) -> bool {
+        let shared = self.shared();
+        shared.log.events > self.options.backlog && shared.pending.bytes() >= WINDOW
+    }
+
     fn head_at_or_after(&self, from: u64) -> Result<Option<Head>, Fault> {
         let heads = self.store.scan(key::head(from)..key::all(b"h").end, 1)?;
         let head = heads.first().map(|(key, value)| {
@@ -240,7 +247,7 @@ impl Engine {
         let mut any = false;
         let lanes = head.lanes().filter(|(of, _)| *of == event);
         for (_, id) in lanes.collect::<Vec<_>>() {
-            if self.settles_with_its_range(shared, id, event, entry) {
+            if self.settles_with_its_range(shared, (event, id), entry) {
                 continue;
             }
             let lane = shared.lane(id);
@@ -282,7 +289,7 @@ impl Engine {
 
     /// One copy serves all lanes.
     fn copy(&self, shared: &mut Shared, event: u64, entry: &Entry) {
-        let packed = page::pack(std::slice::from_ref(entry));
+        let packed = page::pack([entry]).packed;
         let chunks = packed.split(open::copy_of(event));
         let mut writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
         loop {

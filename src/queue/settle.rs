@@ -56,9 +56,10 @@ impl Engine {
             Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
             Settlement::Release => self.wait(&mut shared, ended, None, trace.is_some()),
         }
-        // A strict lane is gone on with by whoever settles, unless it has another name by now.
+        // In a strict lane nobody else has anything to do now than whoever settles, unless that
+        // goes by another name.
         let is_renamed = shared.lane(lane).destination != lease.id.destination;
-        if shared.lane(lane).is_loose() || is_renamed {
+        if is_renamed || shared.lane(lane).is_loose() {
             self.wake(&mut shared, lane);
         }
     }

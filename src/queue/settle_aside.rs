@@ -1,6 +1,8 @@
 //! Gives deliveries of ranges that were settled as a whole their records, some between any two
 //! commits. A crash loses nothing of it: the range is what is stored, and goes on from there.
 
+use std::ops::Range;
+
 use crate::queue::aside::{Aside, Fate};
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
@@ -12,9 +14,9 @@ use crate::queue::record::{About, Record};
 use crate::queue::store::Fault;
 use crate::queue::token::Place;
 
-/// At most so many pages are gone through in a step.
-const PAGES: usize = 4;
-/// So many records are written together.
+/// So many times a step goes on,
+const TURNS: usize = 4;
+/// each time by at most so many records.
 const RECORDS: usize = 50;
 
 /// Whether a range can go on at once.
@@ -29,7 +31,7 @@ impl Engine {
     /// One step for the first range that can go on; says whether there is more to do at once.
     pub(super) fn settle_asides(&self) -> Result<bool, Fault> {
         let settled = self.settled_asides();
-        for _ in 0..PAGES {
+        for _ in 0..TURNS {
             if self.shared().pending.bytes() >= WINDOW / 2 {
                 break;
             }
@@ -66,40 +68,32 @@ impl Engine {
         let Some(head) = head.filter(|head| aside.at < aside.to && head.first < aside.to) else {
             return Ok(self.end_aside(id, aside));
         };
-        let page = match self.load(&head) {
-            Ok(page) => Some(page),
+        let page = match self.page(head.first) {
+            Ok(page) => page,
             Err(Fault::Damaged(_)) => None,
             Err(fault) => return Err(fault),
         };
+        let from = aside.at.max(head.first);
         let to = head.range().end.min(aside.to);
-        let mut from = aside.at.max(head.first);
-        while from < to {
-            let mut shared = self.shared();
-            let entry = |event| page.as_ref().and_then(|page| page.get(event));
-            let reached = self.write_some(&mut shared, id, (from, to), &head, entry);
-            if reached == from {
-                return Ok(Went::Stuck);
-            }
-            from = reached;
-        }
-        Ok(Went::On)
+        let entry = |event| page.as_ref().and_then(|page| page.get(event));
+        let mut shared = self.shared();
+        let reached = self.write_some(&mut shared, id, from..to, (&head, &entry));
+        Ok(match reached == from {
+            true => Went::Stuck,
+            false => Went::On,
+        })
     }
 
     /// Writes records from an event on; says which comes next.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "two say where, two what is there"
-    )]
     fn write_some<'a>(
         &self,
         shared: &mut Shared,
         id: LaneId,
-        (from, to): (u64, u64),
-        head: &Head,
-        entry: impl Fn(u64) -> Option<&'a Entry>,
+        events: Range<u64>,
+        (head, entry): (&Head, &dyn Fn(u64) -> Option<&'a Entry>),
     ) -> u64 {
-        let (now, mut writes, mut at) = (self.now(), Writes::new(), from);
-        while at < to && writes.len() < RECORDS {
+        let (now, mut writes, mut at) = (self.now(), Writes::new(), events.start);
+        while at < events.end && writes.len() < RECORDS {
             let lane = shared.lane(id);
             if lane.out.contains_key(&at) {
                 break;
@@ -113,14 +107,14 @@ impl Engine {
                 break;
             };
             if head.goes_to(at, id) && self.record(shared, at, id).is_none() {
-                writes.push(self.settle_one(shared, id, at, entry(at), &aside));
+                writes.push(self.settle_one(shared, (at, id), entry(at), &aside));
             }
             at += 1;
             if let Some(aside) = shared.lane(id).aside_of_mut(at - 1) {
                 aside.at = at;
             }
         }
-        if at > from {
+        if at > events.start {
             writes.push(shared.lane(id).write(now));
             self.push(shared, writes);
         }
@@ -128,11 +122,10 @@ impl Engine {
     }
 
     /// The record of one delivery that shares the fate of its range; leaves the log.
-    pub(super) fn settle_one(
+    fn settle_one(
         &self,
         shared: &mut Shared,
-        id: LaneId,
-        event: u64,
+        (event, id): (u64, LaneId),
         entry: Option<&Entry>,
         aside: &Aside,
     ) -> (key::Key, Option<Vec<u8>>) {
@@ -157,8 +150,7 @@ impl Engine {
     pub(super) fn settles_with_its_range(
         &self,
         shared: &mut Shared,
-        id: LaneId,
-        event: u64,
+        (event, id): (u64, LaneId),
         entry: Option<&Entry>,
     ) -> bool {
         let lane = shared.lane(id);
@@ -174,7 +166,7 @@ impl Engine {
         if aside.fate.waits() {
             return false;
         }
-        let mut writes = vec![self.settle_one(shared, id, event, entry, &aside)];
+        let mut writes = vec![self.settle_one(shared, (event, id), entry, &aside)];
         let now = self.now();
         let lane = shared.lane(id);
         lane.pass(event);

@@ -116,10 +116,11 @@ impl Engine {
 }
 
 impl Lane {
-    /// A lane without a destination is of interest while something is left in it.
+    /// A lane whose destination is gone is of interest while something is left in it.
     fn is_shown(&self) -> bool {
         let has_something = self.waiting() > 0 || self.dead > 0;
-        !self.is_vacant() && (self.run.is_some() || has_something)
+        let is_at_home = self.run.is_some_and(|run| !run.taken_over);
+        !self.is_vacant() && (is_at_home || has_something)
     }
 
     fn status(&self, now: Now) -> LaneStatus {

@@ -94,7 +94,7 @@ impl Engine {
                 event: EventId(event),
                 destination,
             },
-            event: entry.event.clone(),
+            event: entry.event_alone(),
             route,
             round,
             attempts,

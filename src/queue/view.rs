@@ -16,181 +16,105 @@ impl Engine {
         shared: &Shared,
         range: Range<Key>,
         limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
-        self.scan_over(pending(shared, range.clone()), range, limit)
+    ) -> Result<Vec<Entry>, Fault> {
+        let mut look = Look::new(range, limit);
+        while look.goes_on() {
+            let pending = look.pending(shared);
+            look.add(pending, self.store.scan(look.rest.clone(), limit)?);
+        }
+        Ok(look.found)
     }
 
     /// The same, for callers that do not hold the lock.
-    pub(super) fn scan_apart(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
-        let pending = pending(&self.shared(), range.clone());
-        self.scan_over(pending, range, limit)
-    }
-
-    fn scan_over(
-        &self,
-        pending: Vec<(Key, Unwritten)>,
-        range: Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
-        let removed = pending.iter().filter(|(_, value)| value.is_none()).count();
-        // What is removed but still on disk must not use the limit up.
-        let limit = limit + removed;
-        let stored = self.readable(range, limit, Way::Up)?;
-        let is_whole = stored.len() < limit;
-        let stored = stored
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.to_vec()));
-        let stored: BTreeMap<Key, Vec<u8>> = stored.collect();
-        let last = stored.last_key_value().map(|(key, _)| key.clone());
-        let beyond = |key: &Key| !is_whole && last.as_ref().is_some_and(|last| key > last);
-        Ok(merge(stored, pending, beyond))
+    pub(super) fn scan_apart(&self, range: Range<Key>, limit: usize) -> Result<Vec<Entry>, Fault> {
+        let mut look = Look::new(range, limit);
+        while look.goes_on() {
+            // In this order, because what is pending goes to the disk meanwhile.
+            let pending = look.pending(&self.shared());
+            look.add(pending, self.store.scan(look.rest.clone(), limit)?);
+        }
+        Ok(look.found)
     }
 
     /// At least `limit` entries of the range, if it has so many, from its end backwards.
-    pub(super) fn scan_back(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, Fault> {
-        let pending: Vec<(Key, Unwritten)> = pending(&self.shared(), range.clone());
-        let removed = pending.iter().filter(|(_, value)| value.is_none()).count();
-        let limit = limit + removed;
-        let stored = self.readable(range, limit, Way::Down)?;
-        let is_whole = stored.len() < limit;
-        let stored = stored
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.to_vec()));
-        let stored: BTreeMap<Key, Vec<u8>> = stored.collect();
-        let last = stored.first_key_value().map(|(key, _)| key.clone());
-        let beyond = |key: &Key| !is_whole && last.as_ref().is_some_and(|last| key < last);
-        let mut merged = merge(stored, pending, beyond);
-        merged.reverse();
-        Ok(merged)
+    pub(super) fn scan_back(&self, range: Range<Key>, limit: usize) -> Result<Vec<Entry>, Fault> {
+        let mut look = Look::new(range, limit);
+        look.is_back = true;
+        while look.goes_on() {
+            let pending = look.pending(&self.shared());
+            look.add(pending, self.store.scan_back(look.rest.clone(), limit)?);
+        }
+        Ok(look.found)
     }
 }
 
-/// The order in which a range is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
+type Entry = (Key, Vec<u8>);
+
+/// A look along a range, a part at a time: what is pending of it, and what is on disk.
+struct Look {
+    rest: Range<Key>,
+    limit: usize,
+    is_back: bool,
+    is_through: bool,
+    found: Vec<Entry>,
 }
 
-impl Engine {
-    /// Entries that can be read: damage to some must not hide the others.
-    fn readable(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-        way: Way,
-    ) -> Result<Vec<(Value, Value)>, Fault> {
-        match self.read(range.clone(), limit, way) {
-            Err(Fault::Damaged(_)) => {}
-            read => return read,
-        }
-        let mut left = range;
-        let mut found = Vec::new();
-        while found.len() < limit && !left.is_empty() {
-            match self.read(left.clone(), 1, way) {
-                Ok(one) => {
-                    let Some((key, _)) = one.first() else {
-                        break;
-                    };
-                    match way {
-                        Way::Up => left.start = [key.as_ref(), &[0]].concat(),
-                        Way::Down => left.end = key.to_vec(),
-                    }
-                    found.extend(one);
-                }
-                Err(Fault::Damaged(_)) => {
-                    let Some(rest) = self.past_damage(&left, way)? else {
-                        break;
-                    };
-                    left = rest;
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(found)
-    }
-
-    fn read(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-        way: Way,
-    ) -> Result<Vec<(Value, Value)>, Fault> {
-        match way {
-            Way::Up => self.store.scan(range, limit),
-            Way::Down => self.store.scan_back(range, limit),
+impl Look {
+    fn new(range: Range<Key>, limit: usize) -> Look {
+        Look {
+            rest: range,
+            limit: limit.max(1),
+            is_back: false,
+            is_through: false,
+            found: Vec::new(),
         }
     }
 
-    /// What is left of a range whose begin cannot be read: from the nearest event on that can.
-    fn past_damage(&self, range: &Range<Key>, way: Way) -> Result<Option<Range<Key>>, Fault> {
-        let edge = match way {
-            Way::Up => &range.start,
-            Way::Down => &range.end,
+    fn goes_on(&self) -> bool {
+        !self.is_through && self.found.len() < self.limit
+    }
+
+    /// The next of what is pending.
+    fn pending(&self, shared: &Shared) -> Vec<(Key, Unwritten)> {
+        let pending = shared.pending.range(self.rest.clone());
+        let own = |(key, value): (&Key, &Unwritten)| (key.clone(), value.clone());
+        match self.is_back {
+            true => pending.rev().take(self.limit).map(own).collect(),
+            false => pending.take(self.limit).map(own).collect(),
+        }
+    }
+
+    /// Lays what is pending over what is stored, as far as both are known.
+    fn add(&mut self, pending: Vec<(Key, Unwritten)>, stored: Vec<(Value, Value)>) {
+        let end_of = |known: Option<Key>, count| known.filter(|_| count >= self.limit);
+        let ends = [
+            end_of(pending.last().map(|(key, _)| key.clone()), pending.len()),
+            end_of(stored.last().map(|(key, _)| key.to_vec()), stored.len()),
+        ];
+        let ends = ends.into_iter().flatten();
+        let end = if self.is_back { ends.max() } else { ends.min() };
+        let is_known = |key: &[u8]| match (&end, self.is_back) {
+            (None, _) => true,
+            (Some(end), true) => key >= end.as_slice(),
+            (Some(end), false) => key <= end.as_slice(),
         };
-        let mut number = [0; 8];
-        let known = edge.get(1..9.min(edge.len())).unwrap_or_default();
-        number[..known.len()].copy_from_slice(known);
-        let number = u64::from_be_bytes(number);
-        let rest = |by: u64| {
-            let (at, mut rest) = match way {
-                Way::Up => (number.checked_add(by)?, range.clone()),
-                Way::Down => (number.checked_sub(by)?, range.clone()),
+        let stored = stored.iter().filter(|(key, _)| is_known(key));
+        let stored = stored.map(|(key, value)| (key.to_vec(), value.to_vec()));
+        let mut merged: BTreeMap<Key, Vec<u8>> = stored.collect();
+        for (key, value) in pending.into_iter().filter(|(key, _)| is_known(key)) {
+            match value {
+                Some(value) => merged.insert(key, value.to_vec()),
+                None => merged.remove(&key),
             };
-            let key = [&edge[..1], &at.to_be_bytes()[..]].concat();
-            match way {
-                Way::Up => rest.start = key,
-                Way::Down => rest.end = key,
-            }
-            (!rest.is_empty()).then_some(rest)
-        };
-        let is_damaged = |rest: Range<Key>| match self.read(rest, 1, way) {
-            Err(Fault::Damaged(_)) => Ok(true),
-            read => read.map(|_| false),
-        };
-        let (mut damaged, mut good) = (0, 1);
-        while let Some(further) = rest(good)
-            && is_damaged(further)?
-        {
-            damaged = good;
-            good *= 2;
         }
-        while good - damaged > 1 {
-            let middle = damaged + (good - damaged) / 2;
-            match rest(middle) {
-                Some(further) if is_damaged(further.clone())? => damaged = middle,
-                _ => good = middle,
-            }
+        match self.is_back {
+            true => self.found.extend(merged.into_iter().rev()),
+            false => self.found.extend(merged),
         }
-        Ok(rest(good))
+        match end {
+            None => self.is_through = true,
+            Some(end) if self.is_back => self.rest.end = end,
+            Some(end) => self.rest.start = [end.as_slice(), &[0]].concat(),
+        }
     }
-}
-
-fn pending(shared: &Shared, range: Range<Key>) -> Vec<(Key, Unwritten)> {
-    let pending = shared.pending.range(range);
-    pending
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-fn merge(
-    mut stored: BTreeMap<Key, Vec<u8>>,
-    pending: Vec<(Key, Unwritten)>,
-    beyond: impl Fn(&Key) -> bool,
-) -> Vec<(Key, Vec<u8>)> {
-    for (key, value) in pending.into_iter().filter(|(key, _)| !beyond(key)) {
-        match value {
-            Some(value) => stored.insert(key, value.to_vec()),
-            None => stored.remove(&key),
-        };
-    }
-    stored.into_iter().collect()
 }

@@ -10,7 +10,7 @@ use crate::queue::record::Record;
 use crate::queue::store::Fault;
 
 /// So many records are looked at in a step.
-const STEP: usize = 256;
+const STEP: usize = 64;
 /// So long a walk rests when it has seen everything.
 const REST: Duration = Duration::from_secs(10);
 
@@ -50,10 +50,7 @@ impl Walk {
     }
 
     pub(super) fn step(&mut self, engine: &Engine) -> Result<(), Fault> {
-        let (mut over, keep) = {
-            let shared = engine.shared();
-            (self.over(&shared), self.keep(&shared).keep)
-        };
+        let (mut over, keep) = self.bounds(&engine.shared());
         if over == 0 && engine.clock.elapsed() < self.rests_until {
             return Ok(());
         }
@@ -104,6 +101,11 @@ impl Walk {
             self.from = self.from.max(self.at);
         }
         Ok(())
+    }
+
+    /// How many there are too many, and how old they may be.
+    fn bounds(&self, shared: &Shared) -> (u64, Duration) {
+        (self.over(shared), self.keep(shared).keep)
     }
 
     fn over(&self, shared: &Shared) -> u64 {

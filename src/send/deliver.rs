@@ -59,6 +59,10 @@ impl Courier {
         }
     }
 
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     pub fn turns(&self) -> &Turns {
         &self.turns
     }
@@ -176,6 +180,7 @@ impl Courier {
         let request = transport::Request {
             method: Method::POST,
             url: &url,
+            reach: destination.reach,
             headers,
             body,
             most: transport::ANSWER,
@@ -242,10 +247,9 @@ fn unanswered(failure: Failure) -> Judgement {
         Failure::Trouble { reason, words } => {
             Judgement::new(Verdict::Retry { reason, wait: None }, words)
         }
-        Failure::Forbidden => Judgement::new(
-            verdict::hold(Reason::EndpointRefused),
-            "the URL leads to a cloud's metadata address, where nothing is ever sent".into(),
-        ),
+        Failure::Forbidden(refusal) => {
+            Judgement::new(verdict::hold(Reason::Forbidden), refusal.to_string())
+        }
     }
 }
 

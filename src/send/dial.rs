@@ -1,159 +1,222 @@
-//! Which addresses may be dialled. Judges the address that is really connected to, so neither a
-//! name nor a second look-up gets round it.
+//! Connects to a URL's host, directly or through the proxy. A name is looked up once, every
+//! address found is judged, and what is dialled is exactly what was judged.
 
 use std::error::Error;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hyper::Uri;
+use hyper::header::HeaderValue;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Why a connection could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DialError {
-    #[error("the address may not be dialled")]
-    Forbidden,
-    #[error("the host's name was not found")]
-    Dns,
-    #[error("cannot connect: {0}")]
-    Tcp(std::io::ErrorKind),
+use crate::destination::{Reach, SecretUrl};
+use crate::send::egress::{Egress, Refusal};
+use crate::send::tunnel::{ProxyError, tunnel};
+
+/// Looks names up.
+pub trait Resolve: Send + Sync + 'static {
+    /// The addresses of a host, in the order in which they are to be tried; an error when it has
+    /// none.
+    fn look_up(&self, host: String) -> LookUp;
 }
 
-/// Connects to a URI's host, if its address may be dialled.
-#[derive(Clone)]
-pub(crate) struct Dialler {
-    http: HttpConnector<JudgingResolver>,
-}
+/// A look-up under way.
+pub type LookUp = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
-impl Dialler {
-    pub(crate) fn new() -> Dialler {
-        let mut http = HttpConnector::new_with_resolver(JudgingResolver(GaiResolver::new()));
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        Dialler { http }
-    }
-}
+/// As the machine does it.
+pub struct SystemResolver;
 
-type Dialling<T> = Pin<Box<dyn Future<Output = Result<T, DialError>> + Send>>;
-
-impl Service<Uri> for Dialler {
-    type Response = TokioIo<TcpStream>;
-    type Error = DialError;
-    type Future = Dialling<Self::Response>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        self.http.poll_ready(context).map_err(|error| cause(&error))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        // The connector asks the resolver for names alone, so a literal address is judged here.
-        if literal(&uri).is_some_and(|address| !permitted(address)) {
-            return Box::pin(std::future::ready(Err(DialError::Forbidden)));
-        }
-        let connecting = self.http.call(uri);
-        Box::pin(async move { connecting.await.map_err(|error| cause(&error)) })
-    }
-}
-
-/// Looks names up and drops every address that may not be dialled.
-#[derive(Clone)]
-struct JudgingResolver(GaiResolver);
-
-impl Service<Name> for JudgingResolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = DialError;
-    type Future = Dialling<Self::Response>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        self.0.poll_ready(context).map_err(|_| DialError::Dns)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let looking_up = self.0.call(name);
+impl Resolve for SystemResolver {
+    fn look_up(&self, host: String) -> LookUp {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = looking_up.await.map_err(|_| DialError::Dns)?.collect();
-            let judged: Vec<SocketAddr> = found
-                .iter()
-                .copied()
-                .filter(|address| permitted(address.ip()))
-                .collect();
-            match (found.is_empty(), judged.is_empty()) {
-                (true, _) => Err(DialError::Dns),
-                (false, true) => Err(DialError::Forbidden),
-                (false, false) => Ok(judged.into_iter()),
-            }
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
         })
     }
 }
 
-/// Whether a destination of relay.yaml may be at this address: anywhere but where clouds keep
-/// their credentials, also when that is wrapped in IPv6.
-pub(crate) fn permitted(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !METADATA_V4.contains(&address),
-        IpAddr::V6(address) => {
-            !METADATA_V6.contains(&address)
-                && wrapped(address).is_none_or(|inner| !METADATA_V4.contains(&inner))
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("{0}")]
+    Forbidden(Refusal),
+    #[error("the host's name was not found")]
+    Dns,
+    #[error("cannot connect: {0}")]
+    Tcp(std::io::ErrorKind),
+    #[error("{0}")]
+    Proxy(ProxyError),
+}
+
+/// Connects to a URI's host, where its reach may lead.
+#[derive(Clone)]
+pub(crate) struct Dialler {
+    pub(crate) reach: Reach,
+    pub(crate) egress: Arc<Egress>,
+    pub(crate) resolver: Arc<dyn Resolve>,
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, DialError>> + Send>>;
+
+impl Service<Uri> for Dialler {
+    type Response = TokioIo<TcpStream>;
+    type Error = DialError;
+    type Future = Dialling;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Dialling {
+        let dialler = self.clone();
+        Box::pin(async move { dialler.dial(&uri).await })
+    }
+}
+
+impl Dialler {
+    async fn dial(&self, uri: &Uri) -> Result<TokioIo<TcpStream>, DialError> {
+        let host = uri.host().ok_or(DialError::Dns)?;
+        let is_https = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let judged = self.judged(host, self.reach).await?;
+        let Some(proxy) = &self.egress.proxy else {
+            return connect(judged, port).await;
+        };
+        let direct = &self.egress.no_proxy;
+        let (past, through): (Vec<IpAddr>, Vec<IpAddr>) = judged
+            .into_iter()
+            .partition(|address| direct.name(host) || direct.hold(*address));
+        match past.is_empty() {
+            true => self.through(proxy, &through, port).await,
+            false => connect(past, port).await,
         }
     }
-}
 
-/// AWS, Google, Azure and others; tasks and pods at AWS; Alibaba; Azure's host; Oracle.
-const METADATA_V4: [Ipv4Addr; 6] = [
-    Ipv4Addr::new(169, 254, 169, 254),
-    Ipv4Addr::new(169, 254, 170, 2),
-    Ipv4Addr::new(169, 254, 170, 23),
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(168, 63, 129, 16),
-    Ipv4Addr::new(192, 0, 0, 192),
-];
+    /// The addresses of a host that may be dialled; at least one.
+    async fn judged(&self, host: &str, reach: Reach) -> Result<Vec<IpAddr>, DialError> {
+        let found = match literal(host) {
+            Some(address) => vec![address],
+            None => {
+                let looking_up = self.resolver.look_up(host.to_owned());
+                looking_up.await.map_err(|_| DialError::Dns)?
+            }
+        };
+        let mut refused = DialError::Dns;
+        let mut judged = Vec::new();
+        for address in found {
+            match self.egress.judge(reach, host, address) {
+                Ok(()) => judged.push(address),
+                Err(refusal) => refused = DialError::Forbidden(refusal),
+            }
+        }
+        match judged.is_empty() {
+            true => Err(refused),
+            false => Ok(judged),
+        }
+    }
 
-/// AWS for machines and for pods; Google.
-const METADATA_V6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
-
-/// The IPv4 address inside a mapped, compatible, NAT64 or 6to4 address.
-fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let from = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match address.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(from(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(from(high, low)),
-        [0x2002, high, low, ..] => Some(from(high, low)),
-        _ => None,
+    /// Asks the proxy for one address after the other. It never learns the host's name, so it
+    /// cannot look it up again.
+    async fn through(
+        &self,
+        proxy: &SecretUrl,
+        addresses: &[IpAddr],
+        port: u16,
+    ) -> Result<TokioIo<TcpStream>, DialError> {
+        let url = proxy.expose();
+        let credentials = basic_credentials(url);
+        let proxy_port = url.port_or_known_default().unwrap_or(80);
+        let host = url.host_str().unwrap_or("");
+        let at = self.judged(host, Reach::Configured).await;
+        let at = at.map_err(|error| match error {
+            DialError::Forbidden(_) => DialError::Proxy(ProxyError::Forbidden),
+            _ => DialError::Proxy(ProxyError::Dns),
+        })?;
+        let mut failed = ProxyError::Unreachable;
+        for address in addresses {
+            let connection = connect(at.clone(), proxy_port).await;
+            let connection = connection.map_err(|_| DialError::Proxy(ProxyError::Unreachable))?;
+            match tunnel(connection, *address, port, credentials.as_ref()).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = error,
+            }
+        }
+        Err(DialError::Proxy(failed))
     }
 }
 
-fn literal(uri: &Uri) -> Option<IpAddr> {
-    let host = uri.host()?;
+/// Connects to the first of these addresses that answers.
+async fn connect(addresses: Vec<IpAddr>, port: u16) -> Result<TokioIo<TcpStream>, DialError> {
+    let connecting = connector(addresses).call(placeholder(port)?);
+    connecting.await.map_err(|error| cause(&error))
+}
+
+/// A connector that can look up nothing but these addresses.
+fn connector(addresses: Vec<IpAddr>) -> HttpConnector<Judged> {
+    let mut http = HttpConnector::new_with_resolver(Judged(addresses));
+    http.set_nodelay(true);
+    http
+}
+
+/// What the connector is asked for: a name, so that it takes the judged addresses.
+fn placeholder(port: u16) -> Result<Uri, DialError> {
+    Uri::try_from(format!("http://judged:{port}")).map_err(|_| DialError::Dns)
+}
+
+/// Has the judged addresses, whatever name it is asked for.
+#[derive(Clone)]
+struct Judged(Vec<IpAddr>);
+
+impl Service<Name> for Judged {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        // The connector puts its port in place of 0.
+        let addresses = self.0.iter().map(|address| SocketAddr::new(*address, 0));
+        std::future::ready(Ok(addresses.collect::<Vec<_>>().into_iter()))
+    }
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[')
         .trim_end_matches(']')
         .parse()
         .ok()
 }
 
+/// A URL's name and password as the value of a header.
+pub(crate) fn basic_credentials(url: &url::Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    let name = decoded(url.username());
+    let password = decoded(url.password().unwrap_or(""));
+    let pair = BASE64_STANDARD.encode(format!("{name}:{password}"));
+    let mut value = HeaderValue::from_str(&format!("Basic {pair}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// What lies below the connector's own error.
 fn cause(error: &(dyn Error + 'static)) -> DialError {
-    for error in causes(error) {
-        if let Some(error) = error.downcast_ref::<DialError>() {
-            return *error;
-        }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return DialError::Tcp(error.kind());
-        }
-    }
-    DialError::Tcp(std::io::ErrorKind::Other)
+    let kind = causes(error).find_map(|error| Some(error.downcast_ref::<std::io::Error>()?.kind()));
+    DialError::Tcp(kind.unwrap_or(std::io::ErrorKind::Other))
 }
 
 /// An error, its cause, the cause of that, and so on.
@@ -166,27 +229,4 @@ pub(crate) fn causes<'a>(
         next = error.source();
         Some(error)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_addresses_are_refused_however_they_are_written() {
-        for address in [
-            "169.254.169.254",
-            "100.100.100.200",
-            "fd00:ec2::254",
-            "::ffff:169.254.169.254",
-            "::169.254.169.254",
-            "64:ff9b::a9fe:a9fe",
-            "2002:a9fe:a9fe::1",
-        ] {
-            assert!(!permitted(address.parse().unwrap()), "{address}");
-        }
-        for address in ["127.0.0.1", "10.0.0.7", "::1", "203.0.113.9", "fd00::1"] {
-            assert!(permitted(address.parse().unwrap()), "{address}");
-        }
-    }
 }

@@ -10,9 +10,15 @@ mod notes;
 mod request;
 pub mod turn;
 
-mod dial;
+mod failure;
+mod links;
 mod pool;
 pub mod transport;
+
+pub mod dial;
+pub mod egress;
+pub(crate) mod roots;
+mod tunnel;
 
 pub mod discord;
 pub mod gogs;

@@ -192,7 +192,7 @@ fn windows(destination: &Destination) -> Vec<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::{Discord, Order, RetryPolicy, SecretUrl};
+    use crate::destination::{Discord, Order, Reach, RetryPolicy, SecretUrl};
 
     fn discord(url: &str, pace: Option<Pace>) -> Destination {
         Destination {
@@ -205,6 +205,7 @@ mod tests {
                 color: None,
                 thread_id: None,
             }),
+            reach: Reach::Configured,
             templates: "default".into(),
             order: Order::Strict,
             pace,

@@ -1,13 +1,11 @@
-//! The only place that dials. Follows no redirects, uses no proxy, speaks HTTP/1.1, reads at most
-//! 64 KiB of an answer, and never connects to a cloud's metadata address.
+//! The only place that dials, and only where `egress` lets it. Follows no redirects, knows no proxy
+//! but that of relay.yaml, speaks HTTP/1.1, and reads at most 64 KiB of an answer.
 
-use std::error::Error;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,15 +13,20 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::rt::Executor;
 use hyper::{Method, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
-use crate::send::dial::{DialError, Dialler, causes};
-use crate::send::pool::{Pool, Sender};
+use crate::destination::Reach;
+use crate::send::dial::{Resolve, SystemResolver, basic_credentials};
+use crate::send::egress::Egress;
+use crate::send::failure::{broken, trouble, undialled};
+use crate::send::links::{Link, Links};
+use crate::send::pool::Sender;
+
+pub use crate::send::failure::Failure;
 
 /// So much of a destination's answer is read, in bytes.
 pub const ANSWER: usize = 64 * 1024;
@@ -37,8 +40,8 @@ const PRELIMINARY: usize = 100;
 /// Sends requests, each over a connection of its own for as long as it takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
-    connector: HttpsConnector<Dialler>,
-    pool: Pool,
+    links: Arc<RwLock<Arc<Links>>>,
+    resolver: Arc<dyn Resolve>,
     clock: Clock,
 }
 
@@ -46,6 +49,8 @@ pub struct Transport {
 pub struct Request<'a> {
     pub method: Method,
     pub url: &'a url::Url,
+    /// How far its URL may lead.
+    pub reach: Reach,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// At most so many bytes of the answer's body are read.
@@ -73,31 +78,34 @@ impl Answer {
     }
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The address may not be dialled; nothing was sent.
-    Forbidden,
-    /// One of [`Reason::Refused`], `Reset`, `Dns`, `Tls`, `Timeout`, and words for people.
-    Trouble { reason: Reason, words: String },
-}
-
 impl Transport {
-    /// Trusts the machine's root certificates, or Mozilla's where the machine has none.
+    /// Sends where the defaults of `egress` let it, without a proxy.
     pub fn new(clock: Clock) -> Transport {
-        let builder = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .unwrap_or_else(|_| HttpsConnectorBuilder::new().with_webpki_roots());
-        let connector = builder
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Dialler::new());
-        let pool = Pool::default();
+        Transport::within(Egress::default(), Arc::new(SystemResolver), clock)
+    }
+
+    /// Sends where `egress` lets it. Every name is looked up by `resolver`, once a connection.
+    pub fn within(egress: Egress, resolver: Arc<dyn Resolve>, clock: Clock) -> Transport {
+        let links = Links::new(egress, &resolver);
         Transport {
-            connector,
-            pool,
+            links: Arc::new(RwLock::new(Arc::new(links))),
+            resolver,
             clock,
         }
+    }
+
+    /// Sends where `egress` lets it from now on. What is under way ends as it began.
+    pub fn obey(&self, egress: &Egress) {
+        let links = self.links();
+        if *links.egress != *egress {
+            let next = Arc::new(links.succeeded_by(egress.clone(), &self.resolver));
+            *self.links.write().unwrap_or_else(PoisonError::into_inner) = next;
+        }
+    }
+
+    fn links(&self) -> Arc<Links> {
+        let links = self.links.read();
+        links.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a request. `limit` holds from dialling to the end of the answer.
@@ -106,17 +114,21 @@ impl Transport {
     /// When no status line came; an answer whose body breaks off is an [`Answer`].
     pub async fn call(&self, request: Request<'_>, limit: Duration) -> Result<Answer, Failure> {
         let most = request.most;
+        let links = self.links();
+        let judged = links.egress.judge_url(request.reach, request.url);
+        judged.map_err(Failure::Forbidden)?;
+        let link = links.link(request.reach);
         let (origin, mut request) = prepare(request)?;
         let flooded = count_preliminary(&mut request);
         let mut begun = None;
         let exchange = async {
-            let sent = flooded.run_until_cancelled(self.send(&origin, request));
+            let sent = flooded.run_until_cancelled(self.send(link, &origin, request));
             let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
             let (sender, response) = sent.await.ok_or_else(endless)??;
             let (head, body) = response.into_parts();
             let begun = begun.insert(Begun::new(head));
             if begun.read(body, most).await {
-                self.pool.keep(&origin, sender, self.clock.elapsed());
+                link.pool.keep(&origin, sender, self.clock.elapsed());
             }
             Ok(())
         };
@@ -132,8 +144,13 @@ impl Transport {
     }
 
     /// Sends over a kept connection, or over a new one when none takes the request any more.
-    async fn send(&self, origin: &Uri, mut request: Outgoing) -> Result<Sent, Failure> {
-        while let Some(mut sender) = self.pool.take(origin, self.clock.elapsed()) {
+    async fn send(
+        &self,
+        link: &Link,
+        origin: &Uri,
+        mut request: Outgoing,
+    ) -> Result<Sent, Failure> {
+        while let Some(mut sender) = link.pool.take(origin, self.clock.elapsed()) {
             if sender.ready().await.is_err() {
                 continue;
             }
@@ -146,27 +163,27 @@ impl Transport {
                 },
             }
         }
-        let mut sender = self.connect(origin).await?;
+        let mut sender = connect(link, origin).await?;
         let response = sender.send_request(request).await;
         response
             .map(|response| (sender, response))
             .map_err(|error| broken(&error))
     }
+}
 
-    async fn connect(&self, origin: &Uri) -> Result<Sender, Failure> {
-        let mut connector = self.connector.clone();
-        let ready = poll_fn(|context| connector.poll_ready(context)).await;
-        ready.map_err(|error| undialled(&*error))?;
-        let dialled = connector.call(origin.clone()).await;
-        let stream = dialled.map_err(|error| undialled(&*error))?;
-        let mut builder = http1::Builder::new();
-        builder.title_case_headers(true);
-        let (sender, connection) = (builder.handshake(stream).await).map_err(|e| broken(&e))?;
-        // It ends when the sender is dropped or the other side closes; whoever waits for an
-        // answer is told why.
-        TokioExecutor::new().execute(async { drop(connection.await) });
-        Ok(sender)
-    }
+async fn connect(link: &Link, origin: &Uri) -> Result<Sender, Failure> {
+    let mut connector = link.connector.clone();
+    let ready = poll_fn(|context| connector.poll_ready(context)).await;
+    ready.map_err(|error| undialled(&*error))?;
+    let dialled = connector.call(origin.clone()).await;
+    let stream = dialled.map_err(|error| undialled(&*error))?;
+    let mut builder = http1::Builder::new();
+    builder.title_case_headers(true);
+    let (sender, connection) = (builder.handshake(stream).await).map_err(|e| broken(&e))?;
+    // It ends when the sender is dropped or the other side closes; whoever waits for an answer is
+    // told why.
+    TokioExecutor::new().execute(async { drop(connection.await) });
+    Ok(sender)
 }
 
 type Outgoing = hyper::Request<Full<Bytes>>;
@@ -233,7 +250,7 @@ fn prepare(request: Request<'_>) -> Result<(Uri, Outgoing), Failure> {
     };
     let mut headers = request.headers;
     // A name and password in the URL become a header, as Gogs itself does it.
-    let uri: Uri = match basic_authorization(request.url) {
+    let uri: Uri = match basic_credentials(request.url) {
         None => request.url.as_str().parse(),
         Some(value) => {
             headers.insert(AUTHORIZATION, value);
@@ -268,77 +285,4 @@ fn count_preliminary(request: &mut Outgoing) -> CancellationToken {
         }
     });
     flooded
-}
-
-fn basic_authorization(url: &url::Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
-    let name = decoded(url.username());
-    let password = decoded(url.password().unwrap_or(""));
-    let pair = BASE64_STANDARD.encode(format!("{name}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {pair}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Why there is no connection.
-fn undialled(error: &(dyn Error + 'static)) -> Failure {
-    match find::<DialError>(error) {
-        Some(DialError::Forbidden) => Failure::Forbidden,
-        Some(DialError::Dns) => trouble(Reason::Dns, "the host's name was not found"),
-        Some(DialError::Tcp(kind)) => tcp(*kind),
-        None => {
-            let words = format!("no TLS connection: {}", root_cause(error));
-            trouble(Reason::Tls, &words)
-        }
-    }
-}
-
-/// Why a connection gave no answer.
-fn broken(error: &hyper::Error) -> Failure {
-    match error.is_parse() {
-        true => trouble(Reason::Reset, "what came back is not an HTTP answer"),
-        false => trouble(Reason::Reset, "the connection broke before the answer"),
-    }
-}
-
-fn trouble(reason: Reason, words: &str) -> Failure {
-    Failure::Trouble {
-        reason,
-        words: words.to_owned(),
-    }
-}
-
-fn tcp(kind: std::io::ErrorKind) -> Failure {
-    use std::io::ErrorKind;
-    let (reason, words) = match kind {
-        ErrorKind::ConnectionRefused => (Reason::Refused, "the connection was refused"),
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            (Reason::Reset, "the connection broke at once")
-        }
-        ErrorKind::TimedOut => (Reason::Timeout, "nobody answers at the address"),
-        _ => (Reason::Refused, "the address cannot be reached"),
-    };
-    trouble(reason, words)
-}
-
-/// The first error of this type among an error and its causes.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| {
-        // An io::Error hides the error it wraps from `source`.
-        let inside = error.downcast_ref::<std::io::Error>();
-        let inside = inside.and_then(|error| error.get_ref());
-        error
-            .downcast_ref::<E>()
-            .or_else(|| inside.and_then(|error| error.downcast_ref::<E>()))
-    })
-}
-
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
 }

@@ -1,15 +1,14 @@
 //! A lane's worker: takes deliveries one by one, attempts them, and settles them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::delivery::Reason;
+use crate::delivery::{DeliveryId, Reason};
 use crate::destination::Destination;
-use crate::event::EventId;
 use crate::queue::{Lease, Next, Queue, QueueError, Settlement};
 use crate::send::deliver::{Courier, Errand, Outcome};
 use crate::send::pace::BucketKey;
@@ -53,7 +52,7 @@ impl Worker {
         let mut line = Some(line);
         loop {
             let settings = self.settings.borrow().clone();
-            let Some(destination) = settings.config.destinations.get(&name) else {
+            let Some(destination) = settings.of_lane(&name) else {
                 return Rest::Idle;
             };
             let bucket = BucketKey::of(destination);
@@ -71,6 +70,8 @@ impl Worker {
                 continue;
             }
             let rest = match self.queue.next(&name).await {
+                // The lane was renamed. Given back, it goes to a worker that knows the name.
+                Ok(Next::Lease(lease)) if lease.id.destination != name => Rest::Idle,
                 Ok(Next::Lease(lease)) => {
                     self.deliver(*lease, &settings, destination, turn).await;
                     continue;
@@ -87,9 +88,9 @@ impl Worker {
     }
 
     /// Forgets what was logged of destinations that are gone.
-    pub(crate) fn forget_all_but(&self, destinations: &BTreeMap<Arc<str>, Destination>) {
+    pub(crate) fn forget_gone(&self, settings: &Settings) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|name, _| destinations.contains_key(name));
+        told.retain(|name, _| settings.of_lane(name).is_some());
     }
 
     /// One attempt, and what follows from it.
@@ -107,10 +108,10 @@ impl Worker {
         let counts = outcome.trace.status.is_some_and(verdict::counts_for_poison);
         let deferred = matches!(settlement, Settlement::Defer { .. });
         let look = deferred && retry::look_past_head(&lease, counts);
-        let head = lease.id.event;
+        let head = look.then(|| lease.id.clone());
         self.queue.settle(lease, settlement, Some(outcome.trace));
-        if look {
-            self.look_past_head(head, settings, destination).await;
+        if let Some(head) = head {
+            self.look_past_head(&head, settings, destination).await;
         }
     }
 
@@ -173,7 +174,13 @@ impl Worker {
 
     /// Tries the delivery behind a head that never passes. If it passes, the head is poison; if
     /// not, the destination is a wall, and the lane waits.
-    async fn look_past_head(&self, head: EventId, settings: &Settings, destination: &Destination) {
+    async fn look_past_head(
+        &self,
+        head: &DeliveryId,
+        settings: &Settings,
+        destination: &Destination,
+    ) {
+        let lane = &head.destination;
         let bucket = BucketKey::of(destination);
         loop {
             let turns = self.courier.turns();
@@ -181,7 +188,7 @@ impl Worker {
             let Some(Ok(turn)) = self.stop.run_until_cancelled(waited).await else {
                 return;
             };
-            let Ok(Some(lease)) = self.queue.next_past_head(&destination.name).await else {
+            let Ok(Some(lease)) = self.queue.next_past_head(lane).await else {
                 return turns.give_back(bucket.as_ref(), turn);
             };
             let outcome = self.attempt(&lease, settings, destination, turn).await;
@@ -189,12 +196,10 @@ impl Worker {
                 Verdict::Delivered => {
                     let trace = Some(outcome.trace);
                     self.queue.settle(*lease, Settlement::Delivered, trace);
-                    self.queue
-                        .bury_head(&destination.name, head, Reason::Poison);
+                    self.queue.bury_head(lane, head.event, Reason::Poison);
                     tracing::warn!(
-                        destination.name = %destination.name,
-                        "delivery {head}:{} is set aside: it never passed, but the next one did",
-                        destination.name
+                        destination.name = %lane,
+                        "delivery {head} is set aside: it never passed, but the next one did"
                     );
                     return;
                 }

@@ -87,14 +87,18 @@ impl Binary {
 
     /// SIGTERM.
     pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// SIGHUP.
+    pub fn ask_to_reload(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Waits for the end, and says how it was.
@@ -140,6 +144,11 @@ fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     });
     line.contains("ready")
         .then(|| (found.next().unwrap(), found.next().unwrap()))
+}
+
+/// A small push of its own.
+pub fn push(id: &str) -> String {
+    format!(r#"{{"ref":"refs/heads/main","commits":[],"compare_url":"{id}"}}"#)
 }
 
 /// What Gogs puts under `X-Gogs-Signature`.
@@ -292,7 +301,7 @@ pub struct HalfSent {
 impl HalfSent {
     /// Returns when the relay has asked for the body.
     pub fn start(address: SocketAddr, secret: &str, id: String) -> HalfSent {
-        let body = format!(r#"{{"ref":"refs/heads/main","commits":[],"compare_url":"{id}"}}"#);
+        let body = push(&id);
         let mut client = Client::connect(address).unwrap();
         let head = head("gogs", secret, &id, &body, "Expect: 100-continue\r\n");
         client.stream.get_mut().write_all(head.as_bytes()).unwrap();

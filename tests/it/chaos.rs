@@ -14,7 +14,7 @@ mod schedule;
 mod settings;
 mod sinks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use self::dice::Dice;
 use self::life::Life;
-use self::oracle::{Findings, InForce, Lived, Oracle};
+use self::oracle::{Decided, Findings, InForce, Lived, Oracle};
 use self::posts::Posts;
 use self::schedule::{Action, Body, End, Fault};
 use self::settings::{NAMES, yaml};
@@ -43,7 +43,7 @@ fn number(name: &str, usual: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_goes_wrong_everything_acknowledged_arrives_once_planned_and_in_order() {
-    let lasts = Duration::from_secs(number("CHAOS_SECONDS", 3));
+    let lasts = Duration::from_secs(number("CHAOS_SECONDS", 2));
     let seeds = match number("CHAOS_SEED", 0) {
         0 => 1..=number("CHAOS_SEEDS", 2),
         seed => seed..=seed,
@@ -70,6 +70,7 @@ struct Chaos {
     lives: Vec<Lived>,
     in_force: Vec<InForce>,
     cancelled: BTreeSet<(u64, String)>,
+    decided: Vec<Decided>,
     violations: Vec<String>,
 }
 
@@ -84,6 +85,7 @@ impl Chaos {
             lives: Vec::new(),
             in_force: Vec::new(),
             cancelled: BTreeSet::new(),
+            decided: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -94,54 +96,48 @@ impl Chaos {
         for life in &schedule {
             self.live(life, &posts);
         }
-        let (listed, posts, last) = self.drain(posts);
-        let hits: BTreeMap<_, _> = self
-            .sinks
-            .iter()
-            .map(|sink| (sink.name, sink.hits()))
-            .collect();
-        let admin = last.admin();
+        let mut findings = self.judge(posts);
         for sink in &self.sinks {
             let wrong = sink.violations().into_iter();
             self.violations
                 .extend(wrong.map(|wrong| format!("{}: {wrong}", sink.name)));
         }
-        let requests: usize = hits.values().map(Vec::len).sum();
+        findings.violations.append(&mut self.violations);
+        self.tell(seed, &findings);
+        let violations = findings.violations.len();
+        assert!(
+            violations == 0,
+            "seed {seed}, {violations} violations; the first:\n{}\nschedule:\n{}lives:\n{}",
+            findings.violations[..violations.min(8)].join("\n"),
+            schedule
+                .iter()
+                .map(|life| format!("  {life}\n"))
+                .collect::<String>(),
+            self.lives
+                .iter()
+                .map(|life| format!("  {life:?}\n"))
+                .collect::<String>(),
+        );
+    }
+
+    /// Lets everything come to its end, and looks at all of it.
+    fn judge(&mut self, posts: Posts) -> Findings {
+        let (listed, posts, last) = self.drain(posts);
+        let admin = last.admin();
+        let hits = self.sinks.iter().map(|sink| (sink.name, sink.hits()));
         let oracle = Oracle {
             lives: self.lives.clone(),
             in_force: std::mem::take(&mut self.in_force),
-            hits,
+            hits: hits.collect(),
             listed,
             cancelled: std::mem::take(&mut self.cancelled),
+            decided: std::mem::take(&mut self.decided),
             lost_answers: Box::new(move |event, name| lost_an_answer(admin, event, name)),
             posts,
         };
-        let mut findings = oracle.judge();
+        let findings = oracle.judge();
         self.end(last, End::Orderly);
-        findings.violations.append(&mut self.violations);
-        let kills = self
-            .lives
-            .iter()
-            .filter(|life| life.end == End::Kill)
-            .count();
-        tell(seed, kills, self.lives.len(), requests, &findings);
-        if !findings.violations.is_empty() {
-            let lived = self.lives.iter().map(|life| format!("  {life:?}\n"));
-            let planned = schedule.iter().map(|life| format!("  {life}\n"));
-            panic!(
-                "seed {seed}, {} violations; the first:\n{}\nschedule:\n{}lives:\n{}",
-                findings.violations.len(),
-                findings
-                    .violations
-                    .iter()
-                    .take(8)
-                    .cloned()
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-                planned.collect::<String>(),
-                lived.collect::<String>(),
-            );
-        }
+        findings
     }
 
     fn data(&self) -> PathBuf {
@@ -265,7 +261,50 @@ impl Chaos {
             Action::Jump(by) => life.jump(by),
             Action::Disk(_) | Action::DiskHasRoom => self.act_on_disk(action),
             Action::Cancel(name) => self.cancel(name, life),
+            Action::Leave(name, rest) => self.leave(name, rest, life),
+            Action::Discard(name) => self.discard(name, life),
+            Action::Redeliver(name) => {
+                let body = format!(r#"{{"state":"dead","destination":"{name}"}}"#);
+                ask("POST", "/v1/deliveries/redeliver", &body);
+            }
         }
+    }
+
+    fn leave(&mut self, name: &'static str, rest: &'static str, life: &Life) {
+        let fate = match rest {
+            "keep" => ("kept", ""),
+            "dead" => ("dead", "left_behind"),
+            _ => ("skipped", "summarised"),
+        };
+        let mut than = Clock::system().now();
+        than.0 -= 500;
+        let body = format!(r#"{{"newer_than":"{than}","rest":"{rest}"}}"#);
+        let path = format!("/v1/destinations/{name}/resume");
+        self.decide(name, fate, || {
+            api(life.admin(), "POST", &path, &body).ok();
+        });
+    }
+
+    fn discard(&mut self, name: &'static str, life: &Life) {
+        let path = format!("/v1/destinations/{name}/discard");
+        self.decide(name, ("cancelled", "manual"), || {
+            let asked = api(life.admin(), "POST", &path, r#"{"dry_run":true}"#);
+            if let Ok((200, asked)) = asked {
+                let body = format!(r#"{{"expect":{}}}"#, asked["would_discard"]);
+                api(life.admin(), "POST", &path, &body).ok();
+            }
+        });
+    }
+
+    fn decide(&mut self, name: &'static str, fate: (&'static str, &'static str), how: impl Fn()) {
+        let from = self.clock.elapsed();
+        how();
+        self.decided.push(Decided {
+            name,
+            from,
+            to: self.clock.elapsed(),
+            fate,
+        });
     }
 
     fn act_on_disk(&mut self, action: Action) {
@@ -298,6 +337,31 @@ impl Chaos {
 
     fn sink(&self, name: &str) -> &Sink {
         self.sinks.iter().find(|sink| sink.name == name).unwrap()
+    }
+
+    fn tell(&self, seed: u64, findings: &Findings) {
+        let kills = self
+            .lives
+            .iter()
+            .filter(|life| life.end == End::Kill)
+            .count();
+        figure!(
+            "chaos, seed {seed}: {} lives, {kills} killed; {} acknowledged, {} deliveries planned, {} requests; \
+             {} delivered, {} dead, {} cancelled, {} discarded, left behind or summed up; {} repeats, at most {:?} before a kill, {} for want of an answer; \
+             {} violations",
+            self.lives.len(),
+            findings.acknowledged,
+            findings.deliveries,
+            findings.requests,
+            findings.accepted,
+            findings.dead,
+            findings.cancelled,
+            findings.decided,
+            findings.repeats,
+            findings.longest_unsynced,
+            findings.unread,
+            findings.violations.len(),
+        );
     }
 
     /// Faults end, and everything comes to its end. What is listed then, what was posted, and the
@@ -365,20 +429,4 @@ fn lost_an_answer(admin: std::net::SocketAddr, event: u64, name: &str) -> bool {
     attempts
         .iter()
         .any(|attempt| attempt["reason"] == "timeout" || attempt["reason"] == "reset")
-}
-
-fn tell(seed: u64, kills: usize, lives: usize, requests: usize, findings: &Findings) {
-    figure!(
-        "chaos, seed {seed}: {lives} lives, {kills} killed; {} acknowledged, {} deliveries planned, {requests} requests; \
-         {} delivered, {} dead, {} cancelled; {} repeats, at most {:?} before a kill, {} for want of an answer; {} violations",
-        findings.acknowledged,
-        findings.deliveries,
-        findings.accepted,
-        findings.dead,
-        findings.cancelled,
-        findings.repeats,
-        findings.longest_unsynced,
-        findings.unread,
-        findings.violations.len(),
-    );
 }

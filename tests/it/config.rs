@@ -6,6 +6,7 @@ use std::time::Duration;
 use gogs_relay::config::{self, Config, Environment, Loaded, Problem, Severity};
 use gogs_relay::destination::{ContentType, Kind, Order, Pace, Window};
 use gogs_relay::queue::Redelivery;
+use gogs_relay::send::egress::Place;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -17,6 +18,9 @@ const REFRESH: &str = "REFRESH_DRAWINGS";
 
 /// Every key there is, each on a line of its own.
 const EVERY_KEY: &str = include_str!("../fixtures/config/every-key.yaml");
+
+/// A root certificate.
+const ROOT: &str = "tests/fixtures/config/extra.pem";
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let variables = variables.iter();
@@ -30,10 +34,11 @@ fn load(path: &Path, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>>
     config::load(path, &environment(variables), &sets)
 }
 
-/// Loads a text as relay.yaml in a fresh folder, beside a file `secret`.
+/// Loads a text as relay.yaml in a fresh folder, beside the files `secret` and `extra.pem`.
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "from-a-file\n").unwrap();
+    std::fs::copy(ROOT, folder.path().join("extra.pem")).unwrap();
     let path = folder.path().join("relay.yaml");
     std::fs::write(&path, text).unwrap();
     load(&path, variables)
@@ -208,6 +213,10 @@ fn the_defaults_that_the_shipped_file_shows_are_the_defaults() {
         (silent.history, silent.dead, silent.dedupe)
     );
     assert_eq!(shown.limits, silent.limits);
+    assert_eq!(shown.egress.allow, silent.egress.allow);
+    assert_eq!(shown.egress.no_proxy, silent.egress.no_proxy);
+    assert_eq!(shown.egress.ca, silent.egress.ca);
+    assert!(silent.egress.proxy.is_none());
     assert_eq!(
         shown.sources["gogs"].redelivery,
         silent.sources["gogs"].redelivery
@@ -239,6 +248,24 @@ fn every_key_of_the_relay_is_read_as_written() {
     assert_eq!(config.dead.keep, Duration::from_secs(3 * 86_400));
     assert_eq!(config.limits.body, 1 << 20);
     assert_eq!(config.limits.free_disk, 1 << 30);
+}
+
+#[test]
+fn every_key_of_egress_is_read_as_written() {
+    let config = good(EVERY_KEY, &[]);
+    let egress = &config.egress;
+    let allow = ["10.0.0.0/8", "192.0.2.7/32", "ci.lan", "*.lan"];
+    assert_eq!(
+        egress.allow.0,
+        allow.map(|text| Place::parse(text).unwrap())
+    );
+    assert_eq!(egress.no_proxy.0.len(), 1);
+    assert_eq!(egress.ca.len(), 1);
+    let proxy = egress.proxy.as_ref().unwrap();
+    assert_eq!(proxy.expose().password(), Some("proxy-s3cret"));
+    let printed = format!("{config:?}");
+    assert!(printed.contains("http://proxy.lan:3128/…"), "{printed}");
+    assert!(!printed.contains("proxy-s3cret"), "{printed}");
 }
 
 #[test]
@@ -594,4 +621,19 @@ proptest! {
             prop_assert!(!drawn(&problems).is_empty());
         }
     }
+}
+
+#[test]
+fn a_relay_that_others_reach_does_not_take_the_shipped_secret_however_it_is_to_listen_next() {
+    let with = |listen: &str, secret: &str| {
+        let text = SMALL.replace("secret: s", &format!("secret: {secret}"));
+        let text = format!("listen: {listen}:8025\n{text}");
+        load_text(&text, &[]).unwrap().config
+    };
+    let running = with("0.0.0.0", "mine");
+    let next = with("127.0.0.1", config::SHIPPED_SECRET);
+    let exposed = next.exposed_by(&running).unwrap();
+    assert!(exposed.message.contains("shipped secret"), "{exposed:?}");
+    assert_eq!(next.exposed_by(&next), None);
+    assert_eq!(with("127.0.0.1", "mine").exposed_by(&running), None);
 }

@@ -14,8 +14,8 @@ use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::{Reason, State, Trace};
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::queue::{
-    Appended, Filter, Keep, LaneSpec, Next, Options, Planned, PlannedDelivery, Queue, Redelivery,
-    Repeats, Settlement,
+    Appended, Filter, Keep, LaneSpec, Next, Options, Planned, PlannedDelivery, Queue, QueueError,
+    Redelivery, Repeats, Settlement,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,6 +26,9 @@ const REPEATS: Repeats = Repeats {
     redelivery: Redelivery::Failed,
     same_body: None,
 };
+
+/// Nothing here takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Dice that fall the same way for the same seed.
 struct Dice(u64);
@@ -103,7 +106,7 @@ fn planned(n: u64) -> Planned {
             body: body(n),
         },
         facts: Facts::default(),
-        deliveries: vec![to("waits"), to("busy")],
+        deliveries: [to("waits"), to("busy")].into(),
     }
 }
 
@@ -141,12 +144,15 @@ async fn append(queue: &Queue, numbers: Range<u64>) {
 }
 
 /// A queue in which every event waits for one destination, and a part of them was delivered to
-/// another; opened twice, so that one half of its file is in a snapshot and one is not.
-async fn sound_queue(events: u64) -> TempDir {
+/// another; opened twice, so that one half of its file is in a snapshot and one is not. Closed in
+/// order, and as a crash would leave it.
+async fn sound_queues(events: u64) -> [TempDir; 2] {
     let folder = tempfile::tempdir().unwrap();
+    let crashed = tempfile::tempdir().unwrap();
     let half = events / 2;
     for numbers in [1..half + 1, half + 1..events + 1] {
         let deliveries = (numbers.end - numbers.start) / 4;
+        let is_last = numbers.end > events;
         let queue = open(folder.path()).unwrap();
         append(&queue, numbers).await;
         for _ in 0..deliveries {
@@ -155,9 +161,37 @@ async fn sound_queue(events: u64) -> TempDir {
             };
             queue.settle(*lease, Settlement::Delivered, Some(passed()));
         }
+        if is_last {
+            copy_folder(folder.path(), crashed.path());
+        }
         queue.close().await;
     }
-    folder
+    [folder, crashed]
+}
+
+/// New events are taken and delivered.
+async fn goes_on(queue: &Queue, n: u64) {
+    let new = loop {
+        match queue.append(planned(n), REPEATS).await {
+            Ok(Appended::New(new)) => break new,
+            Ok(repeats) => panic!("{repeats:?}"),
+            // It opens its database again.
+            Err(QueueError::Unavailable) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    loop {
+        match queue.next("waits").await.unwrap() {
+            Next::Lease(lease) => {
+                let is_new = lease.id.event == new;
+                queue.settle(*lease, Settlement::Delivered, None);
+                if is_new {
+                    return;
+                }
+            }
+            _ => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -242,20 +276,22 @@ struct Outcome {
 /// A sound queue and where its pages begin.
 struct Sound {
     folder: TempDir,
+    length: u64,
     events: u64,
     firsts: Vec<u64>,
 }
 
 impl Sound {
-    async fn new(events: u64) -> Sound {
-        let folder = sound_queue(events).await;
-        let db = std::fs::read(folder.path().join("queue/db")).unwrap();
-        let firsts = whole_pages(&db).into_iter().collect();
-        Sound {
-            folder,
-            events,
-            firsts,
-        }
+    async fn both(events: u64) -> [Sound; 2] {
+        sound_queues(events).await.map(|folder| {
+            let db = std::fs::read(folder.path().join("queue/db")).unwrap();
+            Sound {
+                folder,
+                length: db.len() as u64,
+                events,
+                firsts: whole_pages(&db).into_iter().collect(),
+            }
+        })
     }
 
     fn events_of(&self, first: u64) -> Range<u64> {
@@ -271,7 +307,8 @@ impl Sound {
         let again = tempfile::tempdir().unwrap();
         copy_folder(copy.path(), again.path());
         let mut outcome = self.salvaged(copy.path()).await;
-        outcome.opened = self.opened(again.path()).await;
+        let opened = tokio::time::timeout(PATIENCE, self.opened(again.path())).await;
+        outcome.opened = opened.expect("the relay hangs on a damaged queue");
         outcome
     }
 
@@ -376,6 +413,7 @@ impl Sound {
         }
         let silent: Vec<u64> = (1..=self.events).filter(|n| !seen.contains(n)).collect();
         assert!(silent.is_empty(), "lost in silence: {silent:?}");
+        goes_on(&queue, self.events + 1).await;
         queue.close().await;
         true
     }
@@ -383,19 +421,16 @@ impl Sound {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
-    let sound = Sound::new(number("DAMAGE_EVENTS", 2_000)).await;
+    let sounds = Sound::both(number("DAMAGE_EVENTS", 2_000)).await;
     let seed = number("DAMAGE_SEED", 1);
-    let length = std::fs::metadata(sound.folder.path().join("queue/db"))
-        .unwrap()
-        .len();
     let mut dice = Dice(seed);
     for (kind, times) in [
         ("flips", number("DAMAGE_FLIPS", 8)),
         ("cuts", number("DAMAGE_CUTS", 4)),
     ] {
         let (mut opened, mut back, mut whole) = (0, 0, 0);
-        for _ in 0..times {
-            let (at, bit) = (dice.below(length), dice.below(8));
+        for sound in sounds.iter().cycle().take(times as usize) {
+            let (at, bit) = (dice.below(sound.length), dice.below(8));
             let outcome = sound
                 .damaged(|db| {
                     if kind == "cuts" {
@@ -411,11 +446,12 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
             back += outcome.back;
             whole += outcome.whole;
         }
+        let [sound, _] = &sounds;
         figure!(
             "seed {seed}: {times} {kind} of {} events in {} KiB: opened {opened}, refused {}; \
              salvage brought back {back} of {} events, {whole} of them in whole chunks",
             sound.events,
-            length >> 10,
+            sound.length >> 10,
             times - opened,
             times * sound.events,
         );

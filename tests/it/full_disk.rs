@@ -147,12 +147,19 @@ impl Load {
             .collect()
     }
 
-    async fn stop(self) -> Vec<Answered> {
+    /// What was taken, and what was refused.
+    async fn stop(self) -> (Vec<String>, Vec<Answered>) {
         self.stop.store(true, Ordering::SeqCst);
         for running in self.running {
             running.await.unwrap();
         }
-        Arc::into_inner(self.answers).unwrap().into_inner().unwrap()
+        let answers = Arc::into_inner(self.answers).unwrap();
+        let answers = answers.into_inner().unwrap().into_iter();
+        let (taken, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 202);
+        for answer in &refused {
+            assert_eq!(answer.retry_after.as_deref(), Some("10"), "{answer:?}");
+        }
+        (taken.into_iter().map(|answer| answer.id).collect(), refused)
     }
 }
 
@@ -222,15 +229,11 @@ async fn below_free_disk_new_events_wait_and_are_refused_while_all_others_are_de
         "{waited:?}"
     );
 
-    let answers = load.stop().await;
-    let (taken, refused): (Vec<_>, Vec<_>) =
-        answers.into_iter().partition(|answer| answer.status == 202);
+    let (taken, refused) = load.stop().await;
     for answer in &refused {
-        assert_eq!(answer.retry_after.as_deref(), Some("10"), "{answer:?}");
         assert!(answer.took >= WAITS, "{answer:?}");
         assert!(answer.took < WAITS * 2, "{answer:?}");
     }
-    let taken: Vec<String> = taken.into_iter().map(|answer| answer.id).collect();
     world.all_arrive(&world.prompt, &taken).await;
     world.all_arrive(&world.late, &taken).await;
     figure!(
@@ -277,20 +280,14 @@ async fn a_disk_without_a_byte_left_loses_nothing_and_the_service_comes_back_by_
     };
     world.until("the reserve is back", is_back).await;
 
-    let answers = load.stop().await;
-    let (taken, refused): (Vec<_>, Vec<_>) =
-        answers.into_iter().partition(|answer| answer.status == 202);
+    let (taken, refused) = load.stop().await;
     let faults = relay.log().matches("database failed").count();
-    for answer in &refused {
-        assert_eq!(answer.retry_after.as_deref(), Some("10"), "{answer:?}");
-    }
     // Of a commit that failed, nobody can say whether it will be there.
     let at_once = refused.iter().filter(|answer| answer.took < WAITS).count();
     assert!(
         at_once <= faults * CONNECTIONS,
         "{refused:?}, {faults} faults"
     );
-    let taken: Vec<String> = taken.into_iter().map(|answer| answer.id).collect();
     world.all_arrive(&world.prompt, &taken).await;
     // What the other destination gets is read from the disk alone, and that is full at the start.
     relay.kill();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gogs_relay::clock::Timestamp;
-use gogs_relay::destination::{Destination, Discord, Kind, Order, RetryPolicy, SecretUrl, Slack};
+use gogs_relay::destination::{
+    Destination, Discord, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
+};
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Message, Rendered, Step, Templates, samples};
 use serde_json::{Value, json};
@@ -19,6 +21,7 @@ pub(crate) fn destination(kind: Kind, set: &str) -> Destination {
         name: Arc::from("chat"),
         was: None,
         kind,
+        reach: Reach::Configured,
         templates: set.to_owned(),
         order: Order::Strict,
         pace: None,

@@ -88,7 +88,7 @@ fn planning_does_no_io_and_knows_nothing_of_sending() {
 fn only_one_file_names_each_of_the_libraries_that_may_be_replaced() {
     assert_eq!(files_naming("src", "sled::"), ["queue/store.rs"]);
     assert_eq!(files_naming("src", "backoff::"), ["send/retry.rs"]);
-    assert_eq!(files_naming("src", "hyper_rustls"), ["send/transport.rs"]);
+    assert_eq!(files_naming("src", "hyper_rustls"), ["send/links.rs"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::Reason;
+use gogs_relay::destination::Reach;
+use gogs_relay::send::egress::Refusal;
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
 use gogs_relay::send::verdict::{Judgement, Slowdown, Verdict};
 use gogs_relay::send::{discord, gogs, slack};
@@ -299,6 +301,7 @@ async fn post(url: &str, limit: Duration) -> Result<Answer, Failure> {
     let request = Request {
         method: Method::POST,
         url: &url,
+        reach: Reach::Configured,
         headers: HeaderMap::new(),
         body: "{}".into(),
         most: ANSWER,
@@ -317,7 +320,7 @@ async fn trouble(url: &str, limit: Duration) -> Reason {
             assert!(!words.contains(url), "{words}");
             reason
         }
-        Err(Failure::Forbidden) => panic!("forbidden"),
+        Err(Failure::Forbidden(_)) => panic!("forbidden"),
     }
 }
 
@@ -377,7 +380,10 @@ async fn of_a_huge_answer_only_64_kib_are_read() {
 #[tokio::test]
 async fn metadata_addresses_and_redirects_are_never_followed() {
     for url in ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/"] {
-        assert_eq!(post(url, PATIENT).await.err(), Some(Failure::Forbidden));
+        assert_eq!(
+            post(url, PATIENT).await.err(),
+            Some(Failure::Forbidden(Refusal::Metadata))
+        );
     }
     let standin = StandIn::start(FakeGogs::default(), Clock::system())
         .await

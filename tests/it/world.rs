@@ -9,7 +9,7 @@ use gogs_relay::clock::{Clock, Hand, Timestamp};
 use gogs_relay::config::{self, Config};
 use gogs_relay::delivery::{DeliveryId, Reason, State};
 use gogs_relay::destination::{
-    ContentType, Destination, Discord, Gogs, Kind, Order, RetryPolicy, SecretUrl, Slack,
+    ContentType, Destination, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::plan::Templates;
@@ -69,6 +69,7 @@ pub(crate) fn destination(name: &str, kind: Kind) -> Destination {
         name: name.into(),
         was: None,
         kind,
+        reach: Reach::Configured,
         templates: "default".into(),
         order: Order::Strict,
         pace: None,
@@ -265,13 +266,14 @@ impl World {
     /// Puts other destinations in force, as a reload does.
     pub(crate) async fn correct(&self, destinations: Vec<Destination>) -> Configured {
         let lanes: Vec<_> = destinations.iter().map(lane_spec).collect();
-        let next = Arc::new(settings(destinations));
+        let before = self.in_force.borrow().clone();
+        let next = with(&before.config, destinations, before.templates.clone());
         let changes = Changes {
             lanes: &lanes,
             history: KEEP,
             dead: KEEP,
         };
-        let adopt = || drop(self.in_force.send_replace(next));
+        let adopt = || drop(self.in_force.send_replace(Arc::new(next)));
         self.queue.configure(changes, adopt).await.unwrap()
     }
 
@@ -322,17 +324,20 @@ pub(crate) fn config() -> Config {
 }
 
 fn settings(destinations: Vec<Destination>) -> Settings {
-    let by_name = destinations.into_iter().map(|destination| {
-        let name = destination.name.clone();
-        (name, destination)
-    });
     let (templates, problems) = Templates::load(Path::new("/nowhere"));
     assert!(problems.is_empty(), "{problems:?}");
+    with(&config(), destinations, Arc::new(templates))
+}
+
+/// Settings that differ in their destinations.
+fn with(config: &Config, destinations: Vec<Destination>, templates: Arc<Templates>) -> Settings {
+    let destinations = destinations.into_iter();
+    let by_name = destinations.map(|destination| (destination.name.clone(), destination));
     let config = Config {
         destinations: by_name.collect(),
-        ..config()
+        ..config.clone()
     };
-    Settings::new(config, Arc::new(templates)).unwrap()
+    Settings::new(config, templates).unwrap()
 }
 
 pub(crate) fn body(number: u32) -> String {

@@ -274,7 +274,7 @@ impl<'a> Rebuild<'a> {
                 let lane = self.lanes.entry(planned.lane).or_default();
                 lane.is_called(&planned.destination);
                 if is_open && lane.may_wait(event) {
-                    lane.waits(event);
+                    lane.is_open(event);
                 }
             }
         }

@@ -36,6 +36,16 @@ pub struct InForce {
     pub variant: usize,
 }
 
+/// Somebody decided about everything that waited in a lane.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub name: &'static str,
+    pub from: Duration,
+    pub to: Duration,
+    /// State and reason that it may have got.
+    pub fate: (&'static str, &'static str),
+}
+
 /// A delivery as the own API lists it when all is over.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -48,6 +58,8 @@ pub struct Listed {
 /// All of them, by the event's marker and the destination.
 pub type List = BTreeMap<(u32, String), Vec<Listed>>;
 
+pub type LostAnswers = Box<dyn Fn(u64, &str) -> bool>;
+
 /// Everything that is known.
 pub struct Oracle {
     pub posts: Vec<Post>,
@@ -57,8 +69,10 @@ pub struct Oracle {
     pub listed: List,
     /// What the test cancelled.
     pub cancelled: BTreeSet<(u64, String)>,
+    /// What was decided of all that waited in a lane.
+    pub decided: Vec<Decided>,
     /// Whether an attempt of this delivery had no answer, as its history says.
-    pub lost_answers: Box<dyn Fn(u64, &str) -> bool>,
+    pub lost_answers: LostAnswers,
 }
 
 /// What was found.
@@ -67,9 +81,12 @@ pub struct Findings {
     pub violations: Vec<String>,
     pub acknowledged: usize,
     pub deliveries: usize,
+    pub requests: usize,
     pub accepted: usize,
     pub dead: usize,
     pub cancelled: usize,
+    /// Discarded, left behind or summed up.
+    pub decided: usize,
     pub repeats: usize,
     /// The longest time between an answer that was read and the kill that made it be forgotten.
     pub longest_unsynced: Duration,
@@ -154,8 +171,10 @@ impl Oracle {
     }
 
     fn judge_strays(&self, name: &'static str, findings: &mut Findings) {
+        findings.requests += self.hits[name].len();
         for hit in &self.hits[name] {
             match hit.marker {
+                None if hit.is_summary && self.is_summed_up(name, hit.at) => {}
                 None => findings.say(format!("{name} got something unknown: {hit:?}")),
                 Some(marker) if !self.may_go(marker, name) => {
                     findings.say(format!("{name} was not planned for m{marker:06}x: {hit:?}"));
@@ -163,6 +182,11 @@ impl Oracle {
                 Some(_) => {}
             }
         }
+    }
+
+    fn is_summed_up(&self, name: &str, at: Duration) -> bool {
+        let mut decided = self.decided.iter();
+        decided.any(|it| it.name == name && it.fate.1 == "summarised" && it.from < at)
     }
 
     /// Within a life, nothing comes before a Retry-After is over.
@@ -237,6 +261,10 @@ impl Oracle {
             .hits
             .iter()
             .any(|hit| hit.is_accepted() || is_cut_yes(story, hit));
+        if self.was_decided(story, listed) {
+            findings.decided += 1;
+            return;
+        }
         match listed.state.as_str() {
             "delivered" => {
                 findings.accepted += 1;
@@ -259,6 +287,27 @@ impl Oracle {
             }
             _ => findings.accuse(self, story, "it did not end"),
         }
+    }
+
+    /// Somebody decided so about all that waited, after it was posted.
+    fn was_decided(&self, story: &Story<'_>, listed: &Listed) -> bool {
+        let posted = self.posted(story);
+        let of = |it: &&Decided| it.name == story.name && posted.is_some_and(|at| at < it.to);
+        let mut decided = self.decided.iter().filter(of);
+        decided.any(|it| it.fate == (listed.state.as_str(), listed.reason.as_str()))
+    }
+
+    fn posted(&self, story: &Story<'_>) -> Option<Duration> {
+        let posts = self.posts.iter().filter(|post| post.marker == story.marker);
+        posts.map(|post| post.from).min()
+    }
+
+    /// It was left behind for later, if it had not happened yet.
+    fn may_be_late(&self, story: &Story<'_>, happened: Duration) -> bool {
+        let posted = self.posted(story).unwrap_or_default();
+        let of = |it: &&Decided| it.name == story.name && it.fate.0 == "kept";
+        let mut kept = self.decided.iter().filter(of);
+        kept.any(|it| posted < it.to && it.from < happened)
     }
 
     /// It comes again only where something explains it.
@@ -322,7 +371,8 @@ impl Oracle {
             let [(one, _), (other, _)] = pair else {
                 continue;
             };
-            if one.hits[0].at > other.hits[0].at {
+            let begun = one.hits[0].at;
+            if begun > other.hits[0].at && !self.may_be_late(one, begun) {
                 findings.accuse(self, other, &format!("m{:06}x came after it", one.marker));
             }
             let yes = |story: &Story<'_>| {
@@ -331,6 +381,7 @@ impl Oracle {
             };
             if let (Some(first), Some(second)) = (yes(one), yes(other))
                 && first > second
+                && !self.may_be_late(one, first)
             {
                 let failures = one.hits.iter().filter(|hit| hit.at < second);
                 if failures.filter(|hit| hit.counts_for_poison()).count() < POISON_AFTER {

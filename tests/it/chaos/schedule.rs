@@ -48,6 +48,13 @@ pub enum Action {
     DiskHasRoom,
     /// Somebody cancels what waits at the head of a lane.
     Cancel(&'static str),
+    /// Somebody resumes a lane for what is newer than half a second alone; the rest is kept, dead
+    /// or summed up.
+    Leave(&'static str, &'static str),
+    /// Somebody discards all that waits.
+    Discard(&'static str),
+    /// Somebody sends all dead letters again.
+    Redeliver(&'static str),
 }
 
 /// How a destination answers, three times in four.
@@ -138,12 +145,15 @@ fn life(dice: &mut Dice, has_disk: bool) -> Life {
 
 fn action(dice: &mut Dice, body: Body) -> Action {
     let name = *dice.of(&NAMES);
-    match (dice.below(12), body) {
+    match (dice.below(15), body) {
         (0, _) => Action::Hold(name),
         (1..=2, _) => Action::Resume(name),
         (3..=4, _) => Action::Reload(dice.below(VARIANTS as u64) as usize),
         (5, _) => Action::Cancel(name),
-        (6..=7, Body::Inside { .. }) => Action::Jump(*dice.of(&[HOUR, -HOUR])),
+        (6, _) => Action::Leave(name, *dice.of(&["keep", "dead", "summary"])),
+        (7, _) if dice.percent(30) => Action::Discard(name),
+        (7, _) => Action::Redeliver(name),
+        (8..=9, Body::Inside { .. }) => Action::Jump(*dice.of(&[HOUR, -HOUR])),
         _ => Action::Fault(name, *dice.of(&FAULTS)),
     }
 }

@@ -21,6 +21,8 @@ pub struct Hit {
     pub at: Duration,
     /// Which event; `None` when nothing in it says so.
     pub marker: Option<u32>,
+    /// It sums up what was left behind.
+    pub is_summary: bool,
     pub status: u16,
     /// When the whole of a readable answer was written.
     pub answered: Option<Duration>,
@@ -119,9 +121,11 @@ impl Sink {
 fn hit(request: &Received, script: Option<&Script>) -> Hit {
     let after = script.map_or(Duration::ZERO, |script| script.after);
     let is_whole = script.is_none_or(|script| script.ending == Ending::Whole);
+    let is_summary = is_summary(request);
     Hit {
         at: request.at,
-        marker: marker(request),
+        marker: marker(request).filter(|_| !is_summary),
+        is_summary,
         status: if is_whole { request.status } else { 0 },
         answered: is_whole.then(|| request.at + after),
         asks_to_wait: request.status == 429,
@@ -136,6 +140,10 @@ fn marker(request: &Received) -> Option<u32> {
         std::str::from_utf8(digits).ok()?.parse().ok()
     });
     found.next()
+}
+
+fn is_summary(request: &Received) -> bool {
+    request.body.windows(9).any(|words| words == b"held back")
 }
 
 /// Events that a destination refuses for ever: by their content where it is a chat, by a stubborn
@@ -157,7 +165,7 @@ impl State {
 
     fn script(&mut self, request: &Received) -> Option<Script> {
         let never = |marker| !self.relents && never_passes(self.name, marker);
-        if marker(request).is_some_and(never) {
+        if marker(request).is_some_and(never) && !is_summary(request) {
             return Some(self.refusal());
         }
         let strikes = self.dice.percent(75);

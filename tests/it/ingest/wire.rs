@@ -82,12 +82,10 @@ pub(super) fn router_to(routes: &[Route], destinations: &[&str]) -> Router {
 }
 
 fn settings(sources: &BTreeMap<Arc<str>, Source>, router: Router) -> Settings {
-    Settings {
-        gates: Gates::new(sources),
-        router,
-        templates: Arc::new(Templates::load(Path::new("/nowhere")).0),
-        config: config(),
-    }
+    let templates = Arc::new(Templates::load(Path::new("/nowhere")).0);
+    let mut settings = Settings::new(config(), templates).unwrap();
+    (settings.gates, settings.router) = (Gates::new(sources), router);
+    settings
 }
 
 /// A queue with lanes for `DESTINATIONS`, `a` to `f`, and these letters 64 times over.

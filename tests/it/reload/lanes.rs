@@ -235,6 +235,59 @@ async fn a_renamed_destination_goes_on_where_the_old_one_was_with_what_is_under_
 }
 
 #[tokio::test]
+async fn a_lane_that_was_left_behind_is_taken_over_although_the_new_name_has_its_own_by_now() {
+    within(async {
+        let time = World::clock();
+        let standin = fake_gogs(&time.0).await;
+        let world = World::start(&time, vec![gogs("old", &standin)]);
+        world.queue.hold("old", "full".into()).await.unwrap();
+        let events = world.push(0..2, &["old"]).await;
+        // Renamed without a word: the new name begins a lane, the old one keeps what waits.
+        world.correct(vec![gogs("new", &standin)]).await;
+        world.push(2..3, &["new"]).await;
+        world.idle("new").await;
+        world.queue.resume("old").await.unwrap();
+        assert_eq!(world.lane("old").waiting, 2);
+
+        let mut heir = gogs("new", &standin);
+        heir.was = Some("old".into());
+        let configured = world.correct(vec![heir.clone()]).await;
+        assert_eq!(configured.taken_over, [("old".into(), "new".into())]);
+        world.settled(events[1], "old", State::Delivered).await;
+        assert_eq!(bodies(&standin), [body(2), body(0), body(1)]);
+        let names: Vec<_> = world
+            .queue
+            .lanes()
+            .into_iter()
+            .map(|it| it.destination)
+            .collect();
+        assert_eq!(names, ["new".into()], "what is empty is not listed");
+        assert_eq!(world.correct(vec![heir]).await.taken_over, []);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_left_behind_is_taken_over_at_a_start_as_well() {
+    within(async {
+        let time = World::clock();
+        let standin = fake_gogs(&time.0).await;
+        let world = World::start(&time, vec![gogs("old", &standin)]);
+        world.queue.hold("old", "full".into()).await.unwrap();
+        let event = world.push(0..1, &["old"]).await[0];
+        world.correct(vec![gogs("new", &standin)]).await;
+        world.queue.resume("old").await.unwrap();
+        let mut heir = gogs("new", &standin);
+        heir.was = Some("old".into());
+        let world = world.restart(s(60.0), vec![heir]).await;
+        world.settled(event, "old", State::Delivered).await;
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_plan_made_before_a_lane_was_renamed_or_lost_its_destination_still_finds_it() {
     within(async {
         let time = World::clock();
