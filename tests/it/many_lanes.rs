@@ -34,15 +34,17 @@ async fn a_thousand_lanes_take_turns_and_a_black_hole_among_them_changes_nothing
     let relay = Binary::start(folder.path());
     let (idle, hooks) = (relay.peak_memory(), relay.hooks);
     let started = Instant::now();
-    let posting = tokio::task::spawn_blocking(move || {
-        let mut client = Client::connect(hooks).unwrap();
-        for number in 0..EVENTS {
-            let text = body(number as u32);
-            let answer = client.deliver("gogs", SECRET, &format!("event-{number}"), &text);
-            assert_eq!(answer.unwrap().status, 202);
-        }
-    });
-    posting.await.unwrap();
+    let mut client = Client::connect(hooks).unwrap();
+    let mut post = |number: usize| {
+        let text = body(number as u32);
+        let answer = client.deliver("gogs", SECRET, &format!("event-{number}"), &text);
+        assert_eq!(answer.unwrap().status, 202);
+    };
+    post(0);
+    // The others come when no lane is busy with its start any more.
+    let first = clock.timeout(PATIENCE, fine.wait_for(LANES - 1)).await;
+    first.expect("all lanes but one deliver the first");
+    (1..EVENTS).for_each(&mut post);
     let all = EVENTS * (LANES - 1);
     let received = clock.timeout(PATIENCE, fine.wait_for(all)).await;
     let received = received.expect("all lanes but one deliver everything");
@@ -79,8 +81,8 @@ fn relay_yaml(fine: &StandIn, black_hole: &StandIn) -> String {
     yaml
 }
 
-/// Nobody has a turn before all others have had as many, but for those that are still at theirs;
-/// and each gets the events in order.
+/// Nobody has a turn before all others have had as many, but for the few that come to rest or are
+/// at theirs just then; and each gets the events in order.
 fn assert_turns(received: &[Received], lanes: usize) {
     let mut turns: HashMap<&str, usize> = HashMap::new();
     for (at, request) in received.iter().enumerate() {
@@ -88,7 +90,7 @@ fn assert_turns(received: &[Received], lanes: usize) {
         let text = body(*turn as u32);
         assert_eq!(request.body, text, "{} in order", request.target);
         assert!(
-            at + SENDS >= *turn * lanes,
+            at + lanes / 20 >= *turn * lanes,
             "turn {turn} of {} comes as early as request {at}",
             request.target
         );
@@ -105,8 +107,8 @@ fn loose(standin: &StandIn) -> Destination {
 
 #[tokio::test]
 async fn a_loose_lane_parks_a_thousand_and_then_waits_like_a_strict_one() {
-    within(async {
-        const PARKED: usize = 1000;
+    const PARKED: usize = 1000;
+    let test = async {
         let time = World::clock();
         let standin = fake_gogs(&time.0).await;
         standin.rule(|_| Some(Script::status(500)));
@@ -139,8 +141,9 @@ async fn a_loose_lane_parks_a_thousand_and_then_waits_like_a_strict_one() {
         }
         assert_eq!(standin.violations(), Vec::<String>::new());
         world.finish().await;
-    })
-    .await;
+    };
+    let ended = Clock::system().timeout(PATIENCE, test).await;
+    ended.expect("the test ends");
 }
 
 fn distinct_bodies(received: &[Received]) -> usize {
