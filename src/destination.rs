@@ -46,6 +46,7 @@ impl Destination {
                 discord.color.as_deref(),
                 discord.thread_id.as_deref(),
             ]),
+            Kind::DingTalk(dingtalk) => fields.push(exposed(dingtalk.secret.as_ref())),
             Kind::Gogs(gogs) => fields.extend([
                 exposed(gogs.secret.as_ref()),
                 Some(gogs.content_type.name()),
@@ -85,6 +86,7 @@ pub enum Reach {
 pub enum Kind {
     Slack(Slack),
     Discord(Discord),
+    DingTalk(DingTalk),
     Gogs(Gogs),
     /// Prints the message to standard output.
     Console,
@@ -96,6 +98,7 @@ impl Kind {
         match self {
             Kind::Slack(_) => "slack",
             Kind::Discord(_) => "discord",
+            Kind::DingTalk(_) => "dingtalk",
             Kind::Gogs(_) => "gogs",
             Kind::Console => "console",
         }
@@ -106,6 +109,7 @@ impl Kind {
         match self {
             Kind::Slack(Slack { url, .. })
             | Kind::Discord(Discord { url, .. })
+            | Kind::DingTalk(DingTalk { url, .. })
             | Kind::Gogs(Gogs { url, .. }) => Some(url),
             Kind::Console => None,
         }
@@ -132,6 +136,21 @@ pub struct Discord {
     /// As it stands in relay.yaml: `#rrggbb` or `#rgb`, `good`, `warning`, `danger`.
     pub color: Option<String>,
     pub thread_id: Option<String>,
+}
+
+/// A custom robot of a DingTalk group.
+#[derive(Clone, Debug)]
+pub struct DingTalk {
+    pub url: SecretUrl,
+    /// Signs each request, where the robot's security settings ask for it.
+    pub secret: Option<SecretString>,
+}
+
+impl PartialEq for DingTalk {
+    fn eq(&self, other: &DingTalk) -> bool {
+        let DingTalk { url, secret } = self;
+        *url == other.url && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+    }
 }
 
 /// A receiver of Gogs' own format.

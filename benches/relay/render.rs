@@ -41,7 +41,7 @@ fn time(templates: &Templates, destinations: &[&Destination]) -> f64 {
         .map(|number| event(push(template, number)))
         .collect();
     let mut runs = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..crate::number("BENCH_RUNS", 50) {
         for some in events.chunks(RUN) {
             let started = Instant::now();
             for event in some {

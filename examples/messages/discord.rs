@@ -70,7 +70,7 @@ fn markdown(text: &str) -> String {
     }
 }
 
-fn inline(text: &str) -> String {
+pub fn inline(text: &str) -> String {
     let mut drawn = String::new();
     let mut rest = text;
     while let Some(next) = rest.chars().next() {

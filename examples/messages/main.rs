@@ -1,7 +1,8 @@
-//! Draws every recorded event as Slack and Discord would show it, in Gogs' own wording and in that
+//! Draws every recorded event as Slack, Discord and DingTalk would show it, in Gogs' own wording and in that
 //! of both built-in sets, side by side: `cargo run --example messages > page.html`.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, unreachable_pub)]
 
+mod dingtalk;
 mod discord;
 mod slack;
 
@@ -32,7 +33,11 @@ fn main() {
             continue;
         };
         let _ok = write!(page, "<h2>{}</h2>", recorded.file);
-        for (kind, draw) in [("slack", slack::draw as Draw), ("discord", discord::draw)] {
+        for (kind, draw) in [
+            ("slack", slack::draw as Draw),
+            ("discord", discord::draw),
+            ("dingtalk", dingtalk::draw),
+        ] {
             page.push_str("<div class=row>");
             cell(&mut page, "Gogs", &sent_by_gogs(&recorded, kind, draw));
             for set in ["default", "classic"] {
@@ -89,6 +94,7 @@ fn to(kind: &str, set: &str) -> Destination {
             icon_url: None,
             color: None,
         }),
+        "dingtalk" => Kind::DingTalk(destination::DingTalk { url, secret: None }),
         _ => Kind::Discord(destination::Discord {
             url,
             username: None,
@@ -145,5 +151,6 @@ code { background: #0001; border-radius: 3px; padding: 0 2px; font-size: 12px }
 .discord a { color: #00a8fc } .discord .footer { color: #b5bac1; margin-top: 6px } .discord code { background: #1e1f22 }
 .avatar { display: inline-block; width: 20px; height: 20px; border-radius: 10px; background: #8a8; vertical-align: middle; margin-right: 6px }
 .author { font-weight: 600; font-size: 13px; margin-bottom: 4px } .author a { color: inherit }
+.dingtalk { border-radius: 6px; background: #f5f6f7; padding: 8px }
 .quote { border-left: 3px solid #4e5058; padding-left: 8px } .name { font-weight: 600; margin-top: 4px }
 </style>"#;

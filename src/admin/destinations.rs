@@ -24,14 +24,18 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Ap
         .iter()
         .map(|lane| trail::lane(lane, settings.of_lane(&lane.destination)))
         .collect();
+    let missing = relay.queue.missing();
+    let missing: Vec<Value> = missing.iter().map(trail::missing).collect();
     let dead_letters = json!({
         "count": relay.queue.stats().dead,
         "at_most": dead.at_most,
         "keep_seconds": dead.keep.as_secs(),
     });
-    Ok(Json(
-        json!({ "destinations": lanes, "dead_letters": dead_letters }),
-    ))
+    Ok(Json(json!({
+        "destinations": lanes,
+        "dead_letters": dead_letters,
+        "missing": missing,
+    })))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Relay;
 use crate::config::Admin;
+use crate::queue::Missing;
 use error::ApiError;
 
 pub use listen::Service;
@@ -108,6 +109,10 @@ async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
             "the relay is stopping",
         ));
     }
-    let stats = shared.relay()?.queue.stats();
-    Ok(Json(json!({ "ready": true, "events": stats.events })))
+    let queue = &shared.relay()?.queue;
+    let events = queue.stats().events;
+    let missing: u64 = queue.missing().iter().map(Missing::events).sum();
+    Ok(Json(
+        json!({ "ready": true, "events": events, "missing": missing }),
+    ))
 }

@@ -119,6 +119,7 @@ fn list(client: &Client, json: bool) -> Outcome {
         .flatten()
         .map(row)
         .collect();
+    tell_missing(&mut out, &answer).context("failed to print")?;
     if rows.is_empty() {
         return say("no destinations");
     }
@@ -141,6 +142,22 @@ fn notice(dead: &Value) -> Option<String> {
              `gogs-relay deliveries redeliver --state dead` sends them again"
         )
     })
+}
+
+/// What damage has taken concerns every destination, so it is told above them all.
+fn tell_missing(out: &mut dyn Write, answer: &Value) -> std::io::Result<()> {
+    for missing in answer["missing"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "{} events are missing by damage, {} to {}, found {}; \
+             `gogs-relay salvage` may bring them back",
+            missing["events"],
+            missing["first"],
+            missing["last"],
+            to_the_second(&missing["found"]),
+        )?;
+    }
+    Ok(())
 }
 
 fn row(lane: &Value) -> Vec<String> {

@@ -50,9 +50,12 @@ fn in_words(report: &Value) -> String {
         lines.push(orphaned(gone));
     }
     for warning in list(&report["warnings"]) {
-        lines.push(format!("warning: {}", text(&warning["message"])));
+        let line = warning["line"].as_u64().map(|line| format!(":{line}"));
+        let place = text(&warning["file"]) + &line.unwrap_or_default();
+        lines.push(format!("warning: {place}: {}", text(&warning["message"])));
     }
-    tame_lines(&lines)
+    let tamed: Vec<String> = lines.iter().map(|line| tame(line)).collect();
+    tamed.join("\n")
 }
 
 fn orphaned(gone: &Value) -> String {
@@ -74,9 +77,4 @@ fn names(value: &Value) -> String {
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
-}
-
-fn tame_lines(lines: &[String]) -> String {
-    let tamed: Vec<String> = lines.iter().map(|line| tame(line)).collect();
-    tamed.join("\n")
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 
 use super::{Failure, Outcome, check, paint, print, say};
-use crate::clock::{Clock, Timestamp};
-use crate::queue::{self, Missing, Salvaged, Step, Tally};
+use crate::clock::Clock;
+use crate::queue::{self, Salvaged, Step, Tally};
+use crate::trail;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
@@ -140,21 +141,12 @@ fn tell(out: &mut dyn Write, salvaged: &Salvaged, from: &Path, to: &Path) -> io:
 
 fn as_json(salvaged: &Salvaged, from: &Path, to: &Path) -> Value {
     let tally = |tally: Tally| json!({ "back": tally.back, "lost": tally.lost });
-    let time = |time: Timestamp| time.to_string();
-    let missing = |missing: &Missing| {
-        json!({
-            "first": missing.first,
-            "last": missing.last,
-            "after": missing.after.map(time),
-            "before": missing.before.map(time),
-        })
-    };
     json!({
         "events": tally(salvaged.events),
         "waiting": tally(salvaged.waiting),
         "dead": tally(salvaged.dead),
         "history": tally(salvaged.history),
-        "missing": salvaged.missing.iter().map(missing).collect::<Vec<Value>>(),
+        "missing": salvaged.missing.iter().map(trail::missing).collect::<Vec<Value>>(),
         "destinations": salvaged.lanes.iter().map(|lane| json!({
             "name": lane.destination,
             "waiting": lane.waiting,

@@ -21,6 +21,7 @@ mod egress;
 mod environment;
 mod excerpt;
 mod keys;
+mod kinds;
 mod layers;
 mod load;
 mod problem;

@@ -86,6 +86,7 @@ fn try_page(page: &Page, strict: &Strict, format: Format, view: &View) -> Vec<Pr
     let target = match format {
         Format::Slack => Target::Slack(None),
         Format::Discord => Target::Discord(None),
+        Format::DingTalk => Target::DingTalk,
         Format::Gogs => return Vec::new(),
     };
     match fit(&rendered, target, view.event_url.as_deref()) {

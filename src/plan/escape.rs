@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::neutral::{
-    discord_plain, discord_raw, is_bidi, is_reserved, slack_entities, slack_plain, starts_like_url,
+    dingtalk_raw, discord_raw, is_bidi, is_reserved, markdown_plain, slack_entities, slack_plain,
+    starts_like_url,
 };
 
 /// Stands before a character that must not act as formatting; a noncharacter, so that no real
@@ -26,17 +27,24 @@ const LONGEST_URL: usize = 2048;
 pub(super) enum Format {
     Slack,
     Discord,
+    DingTalk,
     Gogs,
 }
 
 impl Format {
-    pub(super) const ALL: [Format; 3] = [Format::Slack, Format::Discord, Format::Gogs];
+    pub(super) const ALL: [Format; 4] = [
+        Format::Slack,
+        Format::Discord,
+        Format::DingTalk,
+        Format::Gogs,
+    ];
 
     /// As the folder is named.
     pub(super) fn folder(self) -> &'static str {
         match self {
             Format::Slack => "slack",
             Format::Discord => "discord",
+            Format::DingTalk => "dingtalk",
             Format::Gogs => "gogs",
         }
     }
@@ -48,7 +56,7 @@ impl Format {
         }
         match self {
             Format::Slack => json(slack_plain(bounded(text))),
-            Format::Discord => json(discord_plain(bounded(text))),
+            Format::Discord | Format::DingTalk => json(markdown_plain(bounded(text))),
             Format::Gogs => json(text.to_owned()),
         }
     }
@@ -66,7 +74,9 @@ impl Format {
                     && !matches!(byte, b'"' | b'\\' | b'&' | b'<' | b'>')
                     && !matches!(byte, b'*' | b'_' | b'~' | b'`' | b'@')
             }
-            Format::Discord => byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b',' | b'/'),
+            Format::Discord | Format::DingTalk => {
+                byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b',' | b'/')
+            }
             Format::Gogs => false,
         }
     }
@@ -78,6 +88,7 @@ impl Format {
         match self {
             Format::Slack => slack_entities(bounded(text)),
             Format::Discord => discord_raw(bounded(text)),
+            Format::DingTalk => dingtalk_raw(bounded(text)),
             Format::Gogs => text.to_owned(),
         }
     }
@@ -102,6 +113,8 @@ impl Format {
         match self {
             Format::Slack => json([code, "<", &url, "|", &label, ">", code].concat()),
             Format::Discord => json(["[", code, &label, code, "](", &url, ")"].concat()),
+            // It knows no code.
+            Format::DingTalk => json(["[", &label, "](", &url, ")"].concat()),
             Format::Gogs => json(label),
         }
     }
@@ -113,7 +126,8 @@ impl Format {
         match self {
             Format::Slack => slack_plain(text),
             // Discord shows a link as bare source when its label looks like another URL.
-            Format::Discord => discord_plain(&text.replace("://", ":\u{2060}//")),
+            Format::Discord => markdown_plain(&text.replace("://", ":\u{2060}//")),
+            Format::DingTalk => markdown_plain(text),
             Format::Gogs => text.to_owned(),
         }
     }
@@ -132,7 +146,7 @@ impl Format {
         for character in url.chars() {
             let breaks = match character {
                 '<' | '>' | '"' | '|' | '\\' | '`' | '^' | '{' | '}' => true,
-                '(' | ')' => self == Format::Discord,
+                '(' | ')' => matches!(self, Format::Discord | Format::DingTalk),
                 _ => {
                     character.is_whitespace()
                         || character.is_control()

@@ -121,6 +121,11 @@ impl Climb<'_> {
             .and_then(|view| view.event_url.as_deref())
             .unwrap_or_default();
         let format = format_of(&self.destination.kind);
+        if format == Format::DingTalk {
+            // A text takes no Markdown, so it cannot be refused for that.
+            let line = format.plain(&format!("{words} {url}"));
+            return format!("{{\"msgtype\":\"text\",\"text\":{{\"content\":\"{line}\"}}}}");
+        }
         let line = match url.is_empty() {
             true => format.plain(&words),
             false => format.link(&words, url, Label::Plain),
@@ -150,6 +155,7 @@ pub(super) fn format_of(kind: &Kind) -> Format {
     match kind {
         Kind::Slack(_) | Kind::Console => Format::Slack,
         Kind::Discord(_) => Format::Discord,
+        Kind::DingTalk(_) => Format::DingTalk,
         Kind::Gogs(_) => Format::Gogs,
     }
 }

@@ -49,7 +49,8 @@ pub(super) fn slack_plain(text: &str) -> String {
     written
 }
 
-pub(super) fn discord_plain(text: &str) -> String {
+/// For services whose Markdown knows the backslash: Discord and DingTalk.
+pub(super) fn markdown_plain(text: &str) -> String {
     let mut written = String::with_capacity(text.len() + 16);
     walk(
         text,
@@ -89,6 +90,27 @@ pub(super) fn discord_raw(text: &str) -> String {
         let breaks = match character {
             '<' => after.starts_with(['@', '#']),
             ']' => after.strip_prefix('(').is_some_and(starts_like_target),
+            _ => false,
+        };
+        if breaks {
+            written.push(ZERO_WIDTH_SPACE);
+        }
+    }
+    written
+}
+
+/// The same for DingTalk, which takes HTML and named links as well.
+pub(super) fn dingtalk_raw(text: &str) -> String {
+    let kept = discord_raw(text);
+    let mut written = String::with_capacity(kept.len());
+    for (at, character) in kept.char_indices() {
+        written.push(character);
+        let after = &kept[at + character.len_utf8()..];
+        let breaks = match character {
+            '<' => {
+                after.starts_with(|next: char| next.is_ascii_alphabetic() || "/!?".contains(next))
+            }
+            ']' => after.starts_with([':', '[']),
             _ => false,
         };
         if breaks {

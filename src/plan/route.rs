@@ -1,7 +1,7 @@
 //! Decides which destinations an event goes to, and explains it. Knows nothing of how they are
 //! reached.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filter::{Field, Filter, Subject};
 use super::pattern::PatternError;
@@ -16,6 +16,15 @@ pub struct Router {
     destinations: Vec<Arc<str>>,
     /// `None`: there are no routes, so everything goes everywhere.
     routes: Option<Vec<Route>>,
+    /// Most events go the same ways as the last, and share its plan.
+    last: Mutex<Plan>,
+}
+
+/// A plan, and the places in the router's `destinations` and `routes` it was made of.
+#[derive(Clone, Debug)]
+struct Plan {
+    chosen: Vec<(usize, Option<usize>)>,
+    deliveries: Arc<[PlannedDelivery]>,
 }
 
 /// What a route made of an event.
@@ -44,31 +53,47 @@ impl Router {
         Ok(Router {
             destinations,
             routes: (!routes.is_empty()).then_some(routes),
+            last: Mutex::new(Plan {
+                chosen: Vec::new(),
+                deliveries: Arc::default(),
+            }),
         })
     }
 
     /// Each destination that any matching route names, once, by the first route that does.
-    pub fn route(&self, event: &Event, facts: &Facts) -> Vec<PlannedDelivery> {
-        let planned = |at: usize, route| PlannedDelivery {
-            destination: self.destinations[at].clone(),
-            route,
-        };
+    pub fn route(&self, event: &Event, facts: &Facts) -> Arc<[PlannedDelivery]> {
+        let chosen = self.choose(event, facts);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.chosen != chosen {
+            let deliveries = chosen.iter().map(|&(destination, route)| PlannedDelivery {
+                destination: self.destinations[destination].clone(),
+                route: route.and_then(|at| Some(self.routes.as_ref()?[at].name.clone())),
+            });
+            *last = Plan {
+                deliveries: deliveries.collect(),
+                chosen,
+            };
+        }
+        last.deliveries.clone()
+    }
+
+    /// The places of destinations, and of the routes that chose them.
+    fn choose(&self, event: &Event, facts: &Facts) -> Vec<(usize, Option<usize>)> {
         let Some(routes) = &self.routes else {
-            return (0..self.destinations.len())
-                .map(|at| planned(at, None))
-                .collect();
+            return (0..self.destinations.len()).map(|at| (at, None)).collect();
         };
         let subject = Subject::new(event, facts);
-        let mut plan = Vec::new();
+        let mut chosen = Vec::new();
         let mut named = vec![false; self.destinations.len()];
-        for route in routes.iter().filter(|route| route.matches(&subject)) {
-            for &at in &route.to {
-                if !std::mem::replace(&mut named[at], true) {
-                    plan.push(planned(at, Some(route.name.clone())));
+        let routes = routes.iter().enumerate();
+        for (at, route) in routes.filter(|(_, route)| route.matches(&subject)) {
+            for &to in &route.to {
+                if !std::mem::replace(&mut named[to], true) {
+                    chosen.push((to, Some(at)));
                 }
             }
         }
-        plan
+        chosen
     }
 
     /// For people: each route, and what let the event pass or stopped it.

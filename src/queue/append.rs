@@ -36,7 +36,7 @@ impl Engine {
             if shared.closing {
                 return Err(QueueError::Closed);
             }
-            let plan = shared.plan(planned.deliveries)?;
+            let plan = shared.plan(&planned.deliveries)?;
             let entry = Entry {
                 event: planned.event,
                 facts: Arc::new(planned.facts),
@@ -49,8 +49,8 @@ impl Engine {
                 until,
                 reply,
             });
+            self.tell_writer(&shared);
         }
-        self.work.notify_one();
         answer.await.unwrap_or(Err(QueueError::Closed))
     }
 
@@ -98,10 +98,10 @@ impl Shared {
     /// The plan with its lanes. Most events go the same ways, so the last plan is shared.
     fn plan(
         &mut self,
-        deliveries: Vec<PlannedDelivery>,
+        deliveries: &Arc<[PlannedDelivery]>,
     ) -> Result<Arc<[page::Planned]>, QueueError> {
         if let Some((last, plan)) = &self.last_plan
-            && *last == deliveries
+            && last == deliveries
         {
             return Ok(plan.clone());
         }
@@ -113,7 +113,7 @@ impl Shared {
             })
         });
         let plan: Arc<[page::Planned]> = plan.collect::<Result<_, QueueError>>()?;
-        self.last_plan = Some((deliveries, plan.clone()));
+        self.last_plan = Some((deliveries.clone(), plan.clone()));
         Ok(plan)
     }
 }
@@ -197,7 +197,9 @@ impl Writer {
             && old.name == new.name
             && old.body == new.body
             && old.delivery_id != new.delivery_id
-            && new.received.since(old.received) <= within;
+            && new.received.since(old.received) <= within
+            // The wall clock may have gone back.
+            && old.received.since(new.received) <= within;
         Ok(same.then(|| Ok((0, repeats(event, Vec::new())))))
     }
 }

@@ -9,7 +9,7 @@ use crate::queue::chunk::{Kind, Of, Packed};
 use crate::queue::engine::Request;
 use crate::queue::head::Head;
 use crate::queue::key;
-use crate::queue::page::{self, Entry, Page};
+use crate::queue::page::{self, Pack, Page};
 use crate::queue::store::Batch;
 use crate::queue::writer::PAGE;
 use crate::queue::{Appended, QueueError};
@@ -37,53 +37,29 @@ impl Built {
 
     /// Makes a page of as many requests as it holds; gives back the others.
     pub(super) fn new(first: u64, mut requests: Vec<Request>) -> (Option<Built>, Vec<Request>) {
-        let mut head = Head::new(first);
-        let mut raw = 0;
-        let mut count = 0;
-        for request in &requests {
-            let size = request.entry.event.body.len() + 200;
-            if count > 0 && raw + size > RAW {
-                break;
-            }
-            if !head.add(&request.entry, request.hashes) {
-                break;
-            }
-            raw += size;
-            count += 1;
-        }
-        if count == 0 {
+        let mut head = head(first, &requests);
+        if head.events.is_empty() {
             return (None, requests);
         }
-        let mut rest = requests.split_off(count);
-        let mut entries: Vec<Entry> = requests
-            .iter()
-            .map(|request| request.entry.clone())
-            .collect();
-        let mut packed = page::pack(&entries);
-        while packed.len() > PAGE && entries.len() > 1 {
-            entries.truncate(entries.len() / 2);
-            packed = page::pack(&entries);
+        let mut pack = pack(&requests[..head.events.len()]);
+        while pack.packed.len() > PAGE && head.events.len() > 1 {
+            let half = &requests[..head.events.len() / 2];
+            head = self::head(first, half);
+            pack = self::pack(half);
         }
-        // A large event is not kept, and never held twice.
-        if matches!(packed, Packed::Whole { .. }) {
-            entries = entries.into_iter().map(Entry::on_its_own).collect();
-        }
-        if entries.len() < requests.len() {
-            let mut back = requests.split_off(entries.len());
-            back.append(&mut rest);
-            rest = back;
-            head = Head::new(first);
-            for request in &requests {
-                head.add(&request.entry, request.hashes);
-            }
-        }
+        let rest = requests.split_off(head.events.len());
+        let requests = requests.into_iter();
+        let (entries, replies) = requests
+            .map(|request| (request.entry, request.reply))
+            .unzip();
+        let (packed, page) = pack.page(first, entries);
         head.chunks = packed.chunks();
         let built = Built {
             head,
             packed,
-            page: Arc::new(Page::new(first, entries)),
+            page: Arc::new(page),
             chunks_are_written: false,
-            replies: requests.into_iter().map(|request| request.reply).collect(),
+            replies,
         };
         (Some(built), rest)
     }
@@ -112,4 +88,22 @@ impl Built {
             reply.send(Err(error.clone())).ok();
         }
     }
+}
+
+/// The head of a page of as many of these as it may hold.
+fn head(first: u64, requests: &[Request]) -> Head {
+    let mut head = Head::new(first);
+    let mut raw = 0;
+    for request in requests {
+        raw += request.entry.event.body.len() + 200;
+        let is_full = raw > RAW && !head.events.is_empty();
+        if is_full || !head.add(&request.entry, request.hashes) {
+            break;
+        }
+    }
+    head
+}
+
+fn pack(requests: &[Request]) -> Pack {
+    page::pack(requests.iter().map(|request| &request.entry))
 }

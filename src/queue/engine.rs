@@ -17,6 +17,7 @@ use crate::queue::key::{self, Key, LaneId};
 use crate::queue::lane::{Lane, Now};
 use crate::queue::page::{Entry, Planned};
 use crate::queue::pending::{Pending, WINDOW};
+use crate::queue::pick::Pick;
 use crate::queue::record::Record;
 use crate::queue::store::Store;
 use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError, Repeats};
@@ -24,6 +25,8 @@ use crate::queue::{Appended, Keep, Missing, Options, PlannedDelivery, QueueError
 /// An operation that waits for the disk gives up after this; what it did stays, and is written
 /// when the disk works again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A clock that is corrected by less than this was not away.
+const SLEEP: Duration = Duration::from_secs(60);
 /// Attempt ids are reserved on disk in blocks.
 const ATTEMPTS: u64 = 10_000;
 
@@ -66,7 +69,7 @@ pub(super) struct Shared {
     /// What damage has taken of it.
     pub(super) missing: Vec<Missing>,
     /// The last plan, as asked for and with its lanes.
-    pub(super) last_plan: Option<(Vec<PlannedDelivery>, Arc<[Planned]>)>,
+    pub(super) last_plan: Option<(Arc<[PlannedDelivery]>, Arc<[Planned]>)>,
     pub(super) next_attempt: u64,
     pub(super) attempts_reserved: u64,
     pub(super) serial: u64,
@@ -77,9 +80,13 @@ pub(super) struct Shared {
     pub(super) settling: bool,
     /// Somebody waits for what is pending.
     pub(super) urgent: bool,
+    /// The writer waits to be told that there is work.
+    pub(super) writer_rests: bool,
     pub(super) closing: bool,
     /// The disk failed, and has not worked since.
     pub(super) faulty: bool,
+    /// When a lane was last given something to do, or gave it back.
+    pub(super) looked: Now,
 }
 
 /// Where the log begins and ends.
@@ -143,6 +150,13 @@ impl Engine {
         }
     }
 
+    /// There is work. A writer that is at work sees it by itself when it is done.
+    pub(super) fn tell_writer(&self, shared: &Shared) {
+        if shared.writer_rests {
+            self.work.notify_one();
+        }
+    }
+
     /// Adds to what is pending. The first of it wakes the writer, which then waits a little for
     /// more; a full window does not wait.
     pub(super) fn push(&self, shared: &mut Shared, writes: Vec<(Key, Option<Vec<u8>>)>) -> u64 {
@@ -150,7 +164,7 @@ impl Engine {
         let was_empty = shared.pending.is_empty();
         let stamp = shared.pending.push(writes);
         if was_empty || (before < WINDOW && shared.pending.bytes() >= WINDOW) {
-            self.work.notify_one();
+            self.tell_writer(shared);
         }
         stamp
     }
@@ -161,7 +175,7 @@ impl Engine {
             let mut shared = self.shared();
             if !shared.pending.is_empty() {
                 shared.urgent = true;
-                self.work.notify_one();
+                self.tell_writer(&shared);
             }
         }
         let mut written = self.written.subscribe();
@@ -170,6 +184,15 @@ impl Engine {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(QueueError::Closed),
             Err(_) => Err(QueueError::Unavailable),
+        }
+    }
+
+    /// The lane has more to do than before. One that waits for its time, or for what is under way,
+    /// goes on by itself.
+    pub(super) fn wake_if_free(&self, shared: &mut Shared, lane: LaneId, now: Duration) {
+        let pick = shared.lane(lane).pick(now);
+        if !matches!(pick, Pick::Nothing | Pick::NotBefore(_)) {
+            self.wake(shared, lane);
         }
     }
 
@@ -216,6 +239,22 @@ impl Shared {
         &mut self.lanes[id as usize]
     }
 
+    /// Counts as idle what the wall clock has gone on while the monotonic one stood: the machine
+    /// slept, or its clock was set right. Nothing was tried in it, as in the relay's own downtime.
+    pub(super) fn notice_sleep(&mut self, now: Now) {
+        let expected = self.looked.wall_at(now.elapsed);
+        let slept = now.wall.since(expected);
+        self.looked = now;
+        if slept < SLEEP {
+            return;
+        }
+        let lanes = self.lanes.iter_mut().skip(1);
+        // Those that stand still count the time by the wall clock as it is.
+        for lane in lanes.filter(|lane| lane.held.is_none() && lane.orphaned.is_none()) {
+            lane.idle += slept.as_millis() as u64;
+        }
+    }
+
     /// A delivery of this event was settled.
     pub(super) fn settled(&mut self, event: u64) {
         self.settled_from = self.settled_from.min(event);
@@ -242,14 +281,11 @@ impl Shared {
         for lane in &mut self.lanes {
             lane.catch_up(range.start);
         }
-        for (sequence, lane) in head.lanes() {
-            let Some(lane) = self.lanes.get_mut(lane as usize) else {
-                continue;
-            };
-            lane.named_until = lane.named_until.max(sequence + 1);
-            let is_new = sequence >= lane.read && !lane.ahead.contains(&sequence);
-            if is_new && lane.aside_of(sequence).is_none() {
-                lane.unread += 1;
+        for (events, lanes) in head.ways() {
+            for lane in lanes {
+                if let Some(lane) = self.lanes.get_mut(lane as usize) {
+                    lane.take_in(&events);
+                }
             }
         }
         self.log.next = self.log.next.max(range.end);

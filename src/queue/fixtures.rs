@@ -18,6 +18,7 @@ use crate::queue::codes;
 use crate::queue::head::{Hashes, Head};
 use crate::queue::lane_value::{LaneValue, StoredHead};
 use crate::queue::large::Large;
+use crate::queue::missing::Missing;
 use crate::queue::page::{self, Entry, Planned};
 use crate::queue::record::{About, Failing, ParkedNote, Record};
 use crate::queue::trail::Trail;
@@ -161,6 +162,24 @@ fn head() -> Head {
     head
 }
 
+#[test]
+fn ranges_of_missing_events_of_the_first_version_decode() {
+    let missing = Missing {
+        first: 12,
+        last: 40,
+        after: Some(NOON),
+        before: None,
+        found: Timestamp(NOON.0 + 1),
+    };
+    let stored = fixture("missing-1", &missing.encode());
+    assert_eq!(Missing::decode(12, &stored), Ok(missing));
+    assert_eq!(Missing::decode(41, &stored), Err(Damaged));
+    assert_eq!(
+        missing.to_string(),
+        "29 events, 12 to 40, received after 2026-05-28T20:26:40.000Z"
+    );
+}
+
 fn same_entries(one: &[Entry], other: &[Entry]) {
     assert_eq!(one.len(), other.len());
     for (one, other) in one.iter().zip(other) {
@@ -286,6 +305,7 @@ proptest! {
         drop(Record::decode(&bytes));
         ParkedNote::decode(&bytes).ok();
         drop(LaneValue::decode(&bytes));
+        Missing::decode(1, &bytes).ok();
         if let Ok(head) = Head::decode(1, &bytes) {
             head.lanes().take(1000).for_each(drop);
             drop(head.encode());

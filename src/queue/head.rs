@@ -118,6 +118,16 @@ impl Head {
             })
     }
 
+    /// Events that go to the same lanes: their sequences, and those lanes.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (Vec<u64>, impl Iterator<Item = LaneId>)> {
+        let sets = self.sets.iter().enumerate();
+        sets.map(|(at, set)| {
+            let events = self.range().zip(&self.events);
+            let events = events.filter(|(_, event)| event.set as usize == at);
+            (events.map(|(sequence, _)| sequence).collect(), members(set))
+        })
+    }
+
     /// Whether any event of the page goes to a lane like this.
     pub(super) fn any_lane(&self, is_one: impl Fn(LaneId) -> bool) -> bool {
         self.sets.iter().any(|set| members(set).any(&is_one))

@@ -202,7 +202,11 @@ impl Engine {
         match found.await? {
             Ok(Some((first, _, Ok(page)))) => {
                 let mut shared = self.shared();
-                shared.lane(lane).move_to(first);
+                let lane = shared.lane(lane);
+                // Meanwhile a range may have been resumed, and is read from now on.
+                if lane.position() == from {
+                    lane.move_to(first);
+                }
                 Ok(Some(page))
             }
             Ok(Some((_, events, Err(fault)))) => {
@@ -216,6 +220,9 @@ impl Engine {
                 let mut shared = self.shared();
                 let end = shared.log.next;
                 let lane = shared.lane(lane);
+                if lane.position() != from {
+                    return Ok(None);
+                }
                 if lane.current().is_some() {
                     lane.move_to(end);
                     return Ok(None);

@@ -13,6 +13,7 @@ mod bulk;
 mod cache;
 mod chunk;
 mod codes;
+mod compact;
 mod configure;
 mod disk;
 mod duplicates;

@@ -14,7 +14,8 @@ use crate::queue::token::LeaseToken;
 pub struct Planned {
     pub event: Event,
     pub facts: Facts,
-    pub deliveries: Vec<PlannedDelivery>,
+    /// Most events go the same ways, so the plan is shared.
+    pub deliveries: Arc<[PlannedDelivery]>,
 }
 
 /// One destination of a plan, and the route that named it.

@@ -8,16 +8,18 @@ use anyhow::{Context, bail};
 
 use crate::clock::{Clock, Timestamp};
 use crate::queue::chunk::{Damaged, Kind, Of};
+use crate::queue::compact;
 use crate::queue::disk::Disk;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Log, Shared};
 use crate::queue::files;
 use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
+use crate::queue::lane::Now;
 use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{self, Batch, Fault, Store};
-use crate::queue::writer::Writer;
+use crate::queue::writer::{Beat, Writer};
 use crate::queue::{LaneSpec, Options};
 
 pub(super) const FORMAT: u8 = 1;
@@ -54,6 +56,7 @@ fn open_store(
     (clock, disk): (Clock, Disk),
     store: Store,
 ) -> anyhow::Result<Arc<Engine>> {
+    let store = compact::if_due(store)?;
     check_format(&store)?;
     let log = marks(&store)?;
     check_ends(&store, log.next)?;
@@ -80,8 +83,13 @@ fn open_store(
         commits: 0,
         settling: true,
         urgent: false,
+        writer_rests: false,
         closing: false,
         faulty: false,
+        looked: Now {
+            wall: clock.now(),
+            elapsed: clock.elapsed(),
+        },
     };
     let engine = Arc::new(Engine::new(options, clock, disk, store, shared));
     if let Err(error) = engine.disk.put_reserve_back() {
@@ -103,6 +111,7 @@ fn start_writer(engine: &Arc<Engine>, duplicates: Duplicates) -> anyhow::Result<
         duplicates,
         retention: Retention::new(engine),
         answers: VecDeque::new(),
+        beat: Beat::default(),
     };
     let thread = std::thread::Builder::new().name("queue-writer".into());
     thread
@@ -175,7 +184,9 @@ impl Engine {
     /// again, and those of pages that were being removed.
     pub(super) fn repair_tail(&self) -> anyhow::Result<()> {
         let log = self.shared().log;
-        self.remove_chunks(key::page_chunk(log.next, 0)..key::all(b"p").end)?;
+        // A commit that failed may be on disk all the same, beyond what memory knows.
+        let next = number(&self.store, "next")?.unwrap_or(1).max(log.next);
+        self.remove_chunks(key::page_chunk(next, 0)..key::all(b"p").end)?;
         let mut from = key::all(b"p");
         while let Some((chunk, _)) = self.store.scan(from.clone(), 1)?.pop() {
             let first = key::first_of_chunk(&chunk).ok_or(Damaged)?;

@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const PREFIX: usize = 5;
 /// A body of so many bytes is compressed as it is cut.
 const LARGE: usize = 256 << 10;
+/// A body of fewer bytes is copied when it leaves its page.
+const SHARED: usize = 64 << 10;
 
 /// One destination of an event's plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +41,14 @@ impl Entry {
         self.plan.iter().find(|planned| planned.lane == lane)
     }
 
-    /// With a body that keeps no larger buffer alive.
-    pub(super) fn on_its_own(mut self) -> Entry {
-        self.event.body = Bytes::copy_from_slice(&self.event.body);
-        self
+    /// The event with a body that keeps no page in memory. A page of large bodies is hardly
+    /// larger than one of them.
+    pub(super) fn event_alone(&self) -> Event {
+        let mut event = self.event.clone();
+        if event.body.len() < SHARED {
+            event.body = Bytes::copy_from_slice(&event.body);
+        }
+        event
     }
 }
 
@@ -79,22 +85,59 @@ impl Page {
     }
 }
 
+/// Events packed for storing, and the memory that they were packed from.
+pub(super) struct Pack {
+    pub(super) packed: Packed,
+    /// As [`encode`] made it; a large event is not copied.
+    raw: Option<Bytes>,
+}
+
 /// What is stored of a page; of a large event it holds no copy.
-pub(super) fn pack(entries: &[Entry]) -> Packed {
-    match entries {
-        [entry] if entry.event.body.len() >= LARGE => {
-            let table = encode_table(entries, 0).into();
-            Packed::Blocks(Large::new([table, entry.event.body.clone()]))
+pub(super) fn pack<'a, E>(entries: E) -> Pack
+where
+    E: IntoIterator<Item = &'a Entry, IntoIter: Clone>,
+{
+    let entries = entries.into_iter();
+    let mut first_two = entries.clone();
+    if let (Some(entry), None) = (first_two.next(), first_two.next())
+        && entry.event.body.len() >= LARGE
+    {
+        let table = encode_table(entries, 0).into();
+        let packed = Packed::Blocks(Large::new([table, entry.event.body.clone()]));
+        return Pack { packed, raw: None };
+    }
+    let raw = encode(entries);
+    Pack {
+        packed: Packed::pack(&raw),
+        raw: Some(raw.into()),
+    }
+}
+
+impl Pack {
+    /// The page of the events that were packed. Their bodies lie where they were packed from, so
+    /// that what they arrived in is free again.
+    pub(super) fn page(self, first: u64, mut entries: Vec<Entry>) -> (Packed, Page) {
+        if let Some(raw) = self.raw {
+            let mut end = raw.len();
+            for entry in entries.iter_mut().rev() {
+                let start = end - entry.event.body.len();
+                entry.event.body = raw.slice(start..end);
+                end = start;
+            }
         }
-        _ => Packed::pack(&encode(entries)),
+        (self.packed, Page::new(first, entries))
     }
 }
 
 /// The bytes that are compressed and stored:
 /// `version 1 | length of the table 4 | table | bodies, one after the other`.
-pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
-    let bodies: usize = entries.iter().map(|entry| entry.event.body.len()).sum();
-    let mut raw = encode_table(entries, bodies);
+pub(super) fn encode<'a, E>(entries: E) -> Vec<u8>
+where
+    E: IntoIterator<Item = &'a Entry, IntoIter: Clone>,
+{
+    let entries = entries.into_iter();
+    let bodies: usize = entries.clone().map(|entry| entry.event.body.len()).sum();
+    let mut raw = encode_table(entries.clone(), bodies);
     for entry in entries {
         raw.extend_from_slice(&entry.event.body);
     }
@@ -102,9 +145,9 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// All before the bodies, with room for so many bytes of them.
-fn encode_table(entries: &[Entry], bodies: usize) -> Vec<u8> {
+fn encode_table<'a>(entries: impl Iterator<Item = &'a Entry>, bodies: usize) -> Vec<u8> {
     let mut plans: Vec<&Arc<[Planned]>> = Vec::new();
-    let events = entries.iter().map(|entry| {
+    let events = entries.map(|entry| {
         let plan = plans.iter().position(|plan| *plan == &entry.plan);
         let plan = plan.unwrap_or_else(|| {
             plans.push(&entry.plan);
@@ -120,7 +163,7 @@ fn encode_table(entries: &[Entry], bodies: usize) -> Vec<u8> {
         plans: plans.collect(),
         events,
     };
-    let mut raw = Vec::with_capacity(PREFIX + bodies + 200 * entries.len());
+    let mut raw = Vec::with_capacity(PREFIX + bodies + 200 * table.events.len());
     raw.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
     // Writing plain data to memory cannot fail.
     let mut raw = postcard::to_extend(&table, raw).unwrap_or_default();
@@ -155,13 +198,7 @@ pub(super) fn decode(first: u64, raw: &Bytes) -> Result<Page, Damaged> {
     let mut entries = Vec::with_capacity(places.len());
     for (place, event) in places.into_iter().zip(&table.events) {
         let plan = plans.get(event.plan as usize).ok_or(Damaged)?.clone();
-        let body = if table.events.len() == 1 {
-            raw.slice(place)
-        } else {
-            // A copy, so that a lease of one event does not keep the memory of all.
-            Bytes::copy_from_slice(&raw[place])
-        };
-        entries.push(event.read(plan, body, &mut names));
+        entries.push(event.read(plan, raw.slice(place), &mut names));
     }
     Ok(Page::new(first, entries))
 }

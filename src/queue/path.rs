@@ -24,6 +24,18 @@ impl Lane {
         self.run.is_some_and(|run| run.loose)
     }
 
+    /// These events of the log go to this lane.
+    pub(super) fn take_in(&mut self, events: &[u64]) {
+        if let Some(last) = events.last() {
+            self.named_until = self.named_until.max(last + 1);
+        }
+        let is_new = |event: &&u64| {
+            let is_ahead = **event >= self.read && !self.ahead.contains(event);
+            is_ahead && self.aside_of(**event).is_none()
+        };
+        self.unread += events.iter().filter(is_new).count() as u64;
+    }
+
     /// The range that is read now; none when it is the straight path's turn.
     pub(super) fn current(&self) -> Option<&Aside> {
         self.asides.iter().find(|aside| aside.is_next())

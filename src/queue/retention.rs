@@ -301,7 +301,7 @@ impl Engine {
 
     /// One copy serves all lanes.
     fn copy(&self, shared: &mut Shared, event: u64, entry: &Entry) {
-        let packed = page::pack(std::slice::from_ref(entry));
+        let packed = page::pack([entry]).packed;
         let chunks = packed.split(open::copy_of(event));
         let mut writes = chunks.map(|(n, chunk)| (key::body_chunk(event, 0, n), Some(chunk)));
         loop {

@@ -38,6 +38,7 @@ impl Engine {
             record,
         };
         let now = self.now();
+        shared.notice_sleep(now);
         let settlement = match shared.lane(lane).is_outdated(&lease.token, &settlement) {
             true => Settlement::Defer {
                 wait: std::time::Duration::ZERO,

@@ -155,6 +155,24 @@ impl Store {
         })
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The same database after its folder got another name, opened again.
+    pub(super) fn moved_to(mut self, folder: &Path) -> anyhow::Result<Store> {
+        self.close();
+        self.folder = folder.to_owned();
+        let handle = open_carefully(folder)?;
+        *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        Ok(self)
+    }
+
+    /// Writes the batch, to be on stable storage only after the next commit.
+    pub(super) fn write(&self, batch: Batch) -> Result<(), Fault> {
+        self.with(|handle| Ok(handle.db.apply_batch(batch.inner)?))
+    }
+
     /// Writes the batch; returns when it is on stable storage.
     pub(super) fn commit(&self, batch: Batch) -> Result<(), Fault> {
         self.with(|handle| {

@@ -76,12 +76,13 @@ impl Engine {
             leased,
             place,
         } = taken;
-        let now = self.clock.now();
+        let now = self.now();
+        shared.notice_sleep(now);
         let lane = shared.lane(id);
         let destination = lane.destination.clone();
         let mut route = entry.planned(id).and_then(|planned| planned.route.clone());
         let (attempts, answered, failing) = lane.so_far(event, place);
-        let failing_since = lane.effective(failing, now);
+        let failing_since = lane.effective(failing, now.wall);
         let mut round = 1;
         if place != Place::Log
             && let Some(record) = self.record(shared, event, id)
@@ -94,7 +95,7 @@ impl Engine {
                 event: EventId(event),
                 destination,
             },
-            event: entry.event.clone(),
+            event: entry.event_alone(),
             route,
             round,
             attempts,

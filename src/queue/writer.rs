@@ -2,7 +2,7 @@
 //! in that commit when it is on stable storage.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -21,6 +21,10 @@ use crate::queue::{Appended, QueueError};
 const GATHER: Duration = Duration::from_millis(50);
 /// So often the writer looks whether something has become old.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
+/// Under load a commit begins at the earliest so long after the last one began.
+const BEAT: Duration = Duration::from_millis(1);
+/// So many events that waited for one commit are load. One sender after another is not.
+const LOAD: usize = 8;
 /// Of a window, what lanes and records may take while events wait, in bytes.
 const SETTLEMENTS: usize = 60_000;
 /// Of a window, what a page may take, in bytes, packed.
@@ -35,6 +39,16 @@ pub(super) struct Writer {
     pub(super) retention: Retention,
     /// Answers that wait for what is pending to be on disk.
     pub(super) answers: VecDeque<Answer>,
+    pub(super) beat: Beat,
+}
+
+/// The last commit that was begun.
+#[derive(Default)]
+pub(super) struct Beat {
+    /// On [`Clock::elapsed`](crate::clock::Clock::elapsed).
+    began: Duration,
+    /// So many events waited for it.
+    events: usize,
 }
 
 /// What is said once a stamp is reached.
@@ -66,6 +80,7 @@ impl Writer {
                 || shared.pending.bytes() >= WINDOW
                 || (shared.closing && !shared.pending.is_empty());
             if is_due {
+                self.let_more_come(shared);
                 return true;
             }
             if shared.closing {
@@ -73,24 +88,41 @@ impl Writer {
             }
             let gathers = !shared.pending.is_empty();
             let patience = if gathers { GATHER } else { IDLE };
+            shared.writer_rests = true;
             let waited = self.engine.work.wait_timeout(shared, patience);
             let (guard, result) = waited.unwrap_or_else(PoisonError::into_inner);
             shared = guard;
+            shared.writer_rests = false;
             if gathers || result.timed_out() {
                 return true;
             }
         }
     }
 
+    /// Under load commits keep a beat, so that more events share one: what a commit costs beside
+    /// its events decides how many events there can be.
+    fn let_more_come(&self, shared: MutexGuard<'_, Shared>) {
+        let since = self.engine.clock.elapsed().saturating_sub(self.beat.began);
+        let is_load = self.beat.events >= LOAD && shared.pending.bytes() < WINDOW;
+        if is_load && since < BEAT && !shared.closing {
+            // A time-out is what we wait for.
+            drop(self.engine.work.wait_timeout(shared, BEAT - since));
+        }
+    }
+
     fn work(&mut self) -> Result<(), Fault> {
+        if self.engine.is_overfull() {
+            self.commit(None)?;
+        }
         let requests = {
             let mut shared = self.engine.shared();
             shared.urgent = false;
             std::mem::take(&mut shared.appends)
         };
-        if self.engine.is_overfull() {
-            self.commit(None)?;
-        }
+        self.beat = Beat {
+            began: self.engine.clock.elapsed(),
+            events: requests.len(),
+        };
         let built = self.build(requests);
         let built = match built {
             Some(built) => Some(self.write_large(built)?),
@@ -189,8 +221,11 @@ impl Writer {
             self.duplicates.push(sequence, known.hashes);
         }
         self.engine.cache().put(built.page.clone());
-        for (_, lane) in built.head.lanes() {
-            self.engine.wake(shared, lane);
+        let now = self.engine.clock.elapsed();
+        for (_, lanes) in built.head.ways() {
+            for lane in lanes {
+                self.engine.wake_if_free(shared, lane, now);
+            }
         }
         self.engine.record_unrouted(shared, &built.page);
     }
@@ -288,10 +323,11 @@ mod tests {
                 body: Bytes::from(format!("{{\"n\":{n}}}")),
             },
             facts: Facts::default(),
-            deliveries: vec![PlannedDelivery {
+            deliveries: [PlannedDelivery {
                 destination: "ci".into(),
                 route: None,
-            }],
+            }]
+            .into(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::send::request::{self, Outgoing};
 use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
-use crate::send::{discord, gogs, slack};
+use crate::send::{dingtalk, discord, gogs, slack};
 
 pub use crate::send::notes::Outcome;
 
@@ -139,7 +139,7 @@ impl Courier {
         turn: Turn,
         notes: &mut Notes,
     ) -> Judgement {
-        let Some(outgoing) = request::build(errand.destination, errand.event, message) else {
+        let Some(outgoing) = self.request(errand, message) else {
             return self
                 .print(errand.destination.timeout, message.clone())
                 .await;
@@ -152,7 +152,7 @@ impl Courier {
         let Some((message, channel)) = request::without_channel(message) else {
             return judgement;
         };
-        let Some(outgoing) = request::build(errand.destination, errand.event, &message) else {
+        let Some(outgoing) = self.request(errand, &message) else {
             return judgement;
         };
         let _turn = match self.turn(errand, None).await {
@@ -163,6 +163,11 @@ impl Courier {
             "Slack knows no channel {channel:?}: sent to the hook's own channel"
         ));
         self.post(errand, outgoing, &message, notes).await
+    }
+
+    fn request(&self, errand: Errand<'_>, message: &Bytes) -> Option<Outgoing> {
+        let now = self.clock.now();
+        request::build(errand.destination, errand.event, message, now)
     }
 
     /// Posts, reads the answer, and slows the bucket down if the answer says so.
@@ -229,6 +234,7 @@ fn judge(kind: &Kind, answer: &Answer, now: Timestamp) -> Judgement {
     let judgement = match kind {
         Kind::Slack(_) => slack::judge(answer, now),
         Kind::Discord(_) => discord::judge(answer, now),
+        Kind::DingTalk(_) => dingtalk::judge(answer, now),
         // The status says all, so a body that breaks off changes nothing.
         Kind::Gogs(_) | Kind::Console => return gogs::judge(answer, now),
     };

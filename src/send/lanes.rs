@@ -281,3 +281,88 @@ impl Schedule {
         while self.workers.join_next().await.is_some() {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::{self, Config};
+    use crate::delivery::Reason;
+    use crate::plan::Templates;
+    use crate::queue::Options;
+    use crate::settings::Settings;
+
+    fn config(folder: &Path) -> Config {
+        let path = folder.join("relay.yaml");
+        let yaml = "sources: { gogs: { secret: s } }\ndestinations: { d-0: { console: } }\n";
+        std::fs::write(&path, yaml).unwrap();
+        let sets = |_: &Path| vec!["default".to_owned()];
+        let loaded = config::load(&path, &Default::default(), &sets);
+        loaded.unwrap().config
+    }
+
+    fn renamed(before: &Settings, name: &str) -> Arc<Settings> {
+        let mut config = before.config.clone();
+        let (_, mut destination) = config.destinations.pop_first().unwrap();
+        destination.name = name.into();
+        config.destinations = [(destination.name.clone(), destination)].into();
+        Arc::new(Settings::new(config, before.templates.clone()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn thousands_of_renamed_destinations_leave_no_lane_worker_or_due_time_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let options = Options {
+            data: folder.path().join("data"),
+            history: config.history,
+            dead: config.dead,
+            dedupe: config.dedupe,
+            backlog: 1000,
+            free_disk: 0,
+        };
+        let clock = Clock::system();
+        let queue = Queue::open(options, &[], clock.clone()).unwrap();
+        let templates = Arc::new(Templates::load(folder.path()).0);
+        let first = Arc::new(Settings::new(config, templates).unwrap());
+        let (in_force, settings) = watch::channel(first);
+        let mut lanes = Lanes::new(LanesParts {
+            queue: queue.clone(),
+            settings,
+            transport: Transport::new(clock.clone()),
+            console: Arc::new(Mutex::new(std::io::sink())),
+            clock: clock.clone(),
+            sends: 8,
+            jitter: || 0.0,
+        });
+        let mut schedule = Schedule::new(lanes.worker.clone());
+        for number in 1..=2000 {
+            let next = renamed(&in_force.borrow().clone(), &format!("d-{number}"));
+            in_force.send_replace(next);
+            lanes.take_settings(&mut schedule);
+            schedule.begin();
+            let (name, _) = schedule.rested().await;
+            // As if it had failed.
+            let mut told = lanes.worker.told.lock().unwrap();
+            told.insert(name.clone(), Reason::Timeout);
+            drop(told);
+            let later = clock.elapsed() + Duration::from_secs(3600);
+            schedule.note((name, Rest::Until(later)));
+        }
+        let sizes = [
+            schedule.widths.len(),
+            schedule.lanes.len(),
+            schedule.due.len(),
+            schedule.called.len(),
+            schedule.workers.len(),
+            schedule.lane_of.len(),
+            lanes.worker.told.lock().unwrap().len(),
+        ];
+        assert_eq!(sizes, [1, 1, 1, 0, 0, 0, 1]);
+        queue.close().await;
+    }
+}

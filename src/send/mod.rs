@@ -20,6 +20,7 @@ pub mod egress;
 pub(crate) mod roots;
 mod tunnel;
 
+pub mod dingtalk;
 pub mod discord;
 pub mod gogs;
 pub mod slack;

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::destination::{Destination, Kind, Pace, Window};
-use crate::send::discord;
 use crate::send::verdict::Slowdown;
+use crate::send::{dingtalk, discord};
 
 /// What shares one pace. Its `Debug` would show the path, which is a password: there is none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,8 @@ impl BucketKey {
                 canonical_discord_host(host),
                 discord::path_with_version(url.path()),
             ),
+            // One path for all robots: the token tells them apart.
+            Kind::DingTalk(_) => (host, format!("{}?{}", url.path(), dingtalk::token(url))),
             _ => (host, url.path().to_owned()),
         };
         Some(BucketKey {
@@ -175,7 +177,7 @@ pub fn in_words(destination: &Destination) -> String {
 }
 
 /// A destination's own windows, or those of its kind: Slack takes a message a second and a short
-/// burst, Discord five in two seconds and thirty a minute.
+/// burst, Discord five in two seconds and thirty a minute, DingTalk twenty a minute.
 fn windows(destination: &Destination) -> Vec<Window> {
     let window = |count, seconds| Window {
         count,
@@ -186,13 +188,14 @@ fn windows(destination: &Destination) -> Vec<Window> {
         (Some(Pace::Unlimited), _) | (None, Kind::Gogs(_) | Kind::Console) => Vec::new(),
         (None, Kind::Slack(_)) => vec![window(5, 5)],
         (None, Kind::Discord(_)) => vec![window(5, 2), window(30, 60)],
+        (None, Kind::DingTalk(_)) => vec![window(20, 60)],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::{Discord, Order, Reach, RetryPolicy, SecretUrl};
+    use crate::destination::{DingTalk, Discord, Order, Reach, RetryPolicy, SecretUrl};
 
     fn discord(url: &str, pace: Option<Pace>) -> Destination {
         Destination {
@@ -252,6 +255,21 @@ mod tests {
         }
         assert!(key("https://discord.com/api/webhooks/1/u") != one);
         assert!(key("https://discord.com:8443/api/webhooks/1/t") != one);
+    }
+
+    #[test]
+    fn each_robot_of_dingtalk_has_a_bucket_of_its_own() {
+        let key = |query: &str| {
+            let url = format!("https://oapi.dingtalk.com/robot/send?{query}");
+            let mut destination = discord("https://discord.com/", None);
+            destination.kind = Kind::DingTalk(DingTalk {
+                url: SecretUrl::parse(&url).unwrap(),
+                secret: None,
+            });
+            BucketKey::of(&destination)
+        };
+        assert!(key("access_token=a") == key("access_token=a&x=y"));
+        assert!(key("access_token=a") != key("access_token=b"));
     }
 
     #[test]

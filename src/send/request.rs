@@ -4,14 +4,15 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use serde_json::Value;
 
+use crate::clock::Timestamp;
 use crate::destination::{Destination, Kind};
 use crate::event::Event;
-use crate::send::{discord, gogs};
+use crate::send::{dingtalk, discord, gogs};
 
 /// The id that a receiver can drop repeats by; every request carries it.
 const DELIVERY: &str = "x-gogs-delivery";
 
-const SLACK_AGENT: &str = concat!("gogs-relay/", env!("CARGO_PKG_VERSION"));
+const PLAIN_AGENT: &str = concat!("gogs-relay/", env!("CARGO_PKG_VERSION"));
 /// Discord wants this form, and its shield blocks others.
 const DISCORD_AGENT: &str = concat!(
     "DiscordBot (",
@@ -30,14 +31,23 @@ pub(crate) struct Outgoing {
     pub(crate) body: Bytes,
 }
 
-/// The request for a rendered body; `None` for the console, which has no address.
-pub(crate) fn build(destination: &Destination, event: &Event, message: &Bytes) -> Option<Outgoing> {
+/// The request for a rendered body, to be sent `now`; `None` for the console, which has no address.
+pub(crate) fn build(
+    destination: &Destination,
+    event: &Event,
+    message: &Bytes,
+    now: Timestamp,
+) -> Option<Outgoing> {
     let id = header_text(&event.delivery_id);
     let (url, agent, mut headers, body) = match &destination.kind {
         Kind::Console => return None,
         Kind::Slack(slack) => {
             let url = slack.url.expose().clone();
-            (url, SLACK_AGENT, json_headers(), message.clone())
+            (url, PLAIN_AGENT, json_headers(), message.clone())
+        }
+        Kind::DingTalk(to) => {
+            let url = dingtalk::target(to, now);
+            (url, PLAIN_AGENT, json_headers(), message.clone())
         }
         Kind::Discord(to) => {
             let url = discord::target(to.url.expose(), to.thread_id.as_deref());

@@ -158,8 +158,11 @@ impl Worker {
             },
             Verdict::Retry { wait, .. } => {
                 let (received, since) = (lease.event.received, lease.failing_since);
+                let took = Duration::from_millis(outcome.trace.duration_ms.into());
+                // The wall clock may have jumped meanwhile; the queue makes up for it.
+                let now = outcome.trace.started.plus(took);
                 // A probe that fails only shows that the hold is right: it goes on.
-                let gave_up = retry::gave_up(policy, received, since, self.clock.now());
+                let gave_up = retry::gave_up(policy, received, since, now);
                 if gave_up && !lease.is_probe {
                     return Settlement::Dead(Reason::GaveUp);
                 }

@@ -1,10 +1,11 @@
-//! Stand-ins for Slack, Discord and a receiver of Gogs' format, for tests and `demo`: they listen
+//! Stand-ins for Slack, Discord, DingTalk and a receiver of Gogs' format, for tests and `demo`: they listen
 //! on loopback, hold senders to the services' limits and formats, and remember everything.
 //!
 //! A *violation* is what the real service would refuse or punish: a malformed or over-long body,
 //! too many requests, one that came before its `Retry-After` was over. Scripts replace the
 //! answer, never the judgement.
 
+mod dingtalk;
 mod discord;
 mod gogs;
 mod script;
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Timestamp};
 
+pub use dingtalk::FakeDingTalk;
 pub use discord::FakeDiscord;
 pub use gogs::FakeGogs;
 pub use script::{Ending, Script};

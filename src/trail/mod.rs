@@ -2,4 +2,4 @@
 
 mod view;
 
-pub use view::{Keeps, delivery, delivery_line, event, explained, lane};
+pub use view::{Keeps, delivery, delivery_line, event, explained, lane, missing};

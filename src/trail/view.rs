@@ -10,7 +10,7 @@ use crate::delivery::{Attempt, DeliveryId, State};
 use crate::destination::Destination;
 use crate::event::{Event, EventId};
 use crate::plan::Explained;
-use crate::queue::{Delivery, LaneStatus};
+use crate::queue::{Delivery, LaneStatus, Missing};
 use crate::send::pace;
 
 /// How long settled deliveries and dead letters are kept.
@@ -78,6 +78,18 @@ pub fn delivery(delivery: &Delivery, keeps: &Keeps, sent: Option<&[u8]>) -> Valu
         .map(|body| String::from_utf8_lossy(body).into_owned())
         .into();
     view
+}
+
+/// Events that damage has taken.
+pub fn missing(missing: &Missing) -> Value {
+    json!({
+        "first": missing.first,
+        "last": missing.last,
+        "events": missing.events(),
+        "after": missing.after.map(time),
+        "before": missing.before.map(time),
+        "found": time(missing.found),
+    })
 }
 
 fn attempt(attempt: &Attempt) -> Value {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gogs_relay::clock::Clock;
 use gogs_relay::delivery::{Reason, Trace};
-use gogs_relay::destination::{ContentType, Destination, Kind};
+use gogs_relay::destination::{ContentType, Destination, DingTalk, Kind, SecretUrl};
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::Templates;
 use gogs_relay::send::deliver::{Console, Courier, Errand, Outcome};
@@ -14,7 +14,9 @@ use gogs_relay::send::pace::Pacer;
 use gogs_relay::send::transport::Transport;
 use gogs_relay::send::turn::Turns;
 use gogs_relay::send::verdict::Verdict;
-use gogs_relay::standin::{Ending, FakeDiscord, FakeGogs, FakeSlack, Script, StandIn};
+use gogs_relay::standin::{
+    Ending, FakeDingTalk, FakeDiscord, FakeGogs, FakeSlack, Script, StandIn,
+};
 
 use crate::corpus::{self, Recorded};
 use crate::world::{SECRET, START, destination, discord, gogs, slack, time_of};
@@ -131,6 +133,99 @@ async fn every_recorded_event_leaves_in_gogs_format_byte_for_byte() {
     assert!(count > 150, "{count}");
     figure!("{count} recorded events left byte for byte, as JSON and as form");
     assert_eq!(standin.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_robot_of_dingtalk_takes_every_recorded_event_of_both_sets_signed() {
+    let desk = Desk::new();
+    let recorded = corpus::all();
+    let events: Vec<Event> = recorded
+        .iter()
+        .filter(|recorded| recorded.deliveries.contains_key("gogs.json"))
+        .map(event)
+        .collect();
+    // A robot takes twenty a minute.
+    for events in events.chunks(10) {
+        let service = FakeDingTalk::with_secret(SECRET);
+        let standin = StandIn::start(service, desk.clock.clone()).await.unwrap();
+        for event in events {
+            for set in ["default", "classic"] {
+                let mut destination = dingtalk(&standin, SECRET);
+                destination.templates = set.into();
+                let outcome = desk.attempt(event, &destination).await;
+                assert_eq!(
+                    outcome.verdict,
+                    Verdict::Delivered,
+                    "{}",
+                    outcome.trace.verdict
+                );
+                assert_eq!(outcome.trace.fallback, None);
+            }
+        }
+        assert_eq!(standin.violations(), Vec::<String>::new());
+    }
+    figure!(
+        "DingTalk took {} recorded events in both sets",
+        events.len()
+    );
+    assert!(events.len() > 150);
+}
+
+#[tokio::test]
+async fn what_dingtalk_refuses_for_its_content_goes_down_to_a_plain_text() {
+    let desk = Desk::new();
+    let service = FakeDingTalk::default();
+    let standin = StandIn::start(service, desk.clock.clone()).await.unwrap();
+    let unsafe_link = serde_json::json!({"errcode": 430_101, "errmsg": "unsafe link"});
+    let mut destination = dingtalk(&standin, "");
+    destination.templates = "classic".into();
+    standin.script(vec![Script::json(200, &unsafe_link); 2]);
+    let outcome = desk.attempt(&push(), &destination).await;
+    assert_eq!(outcome.verdict, Verdict::Delivered);
+    let received = standin.received();
+    assert_eq!(received.len(), 3);
+    let kinds = received
+        .iter()
+        .map(|it| it.json()["msgtype"].as_str().unwrap().to_owned());
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        ["actionCard", "markdown", "text"]
+    );
+    let words = received[2].json()["text"]["content"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        words.contains("push in orbit/lander") && words.contains("http://"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_secret_of_dingtalk_is_a_hold_that_says_so_and_nothing_more() {
+    let desk = Desk::new();
+    let service = FakeDingTalk::with_secret(SECRET);
+    let standin = StandIn::start(service, desk.clock.clone()).await.unwrap();
+    let outcome = desk.attempt(&push(), &dingtalk(&standin, "SECother")).await;
+    assert_eq!(outcome.verdict.reason(), Reason::EndpointRefused);
+    let words = &outcome.trace.verdict;
+    assert!(
+        words.contains("errcode 310000: the signature does not match"),
+        "{words}"
+    );
+    assert!(
+        !words.contains("SECother") && !words.contains("access_token"),
+        "{words}"
+    );
+}
+
+/// A robot at the stand-in; without a secret, when that is empty.
+fn dingtalk(standin: &StandIn, secret: &str) -> Destination {
+    let kind = Kind::DingTalk(DingTalk {
+        url: SecretUrl::parse(&standin.url()).unwrap(),
+        secret: (!secret.is_empty()).then(|| secret.to_owned().into()),
+    });
+    destination("ding", kind)
 }
 
 #[tokio::test]

@@ -86,6 +86,10 @@ impl Binary {
     }
 
     /// SIGTERM.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn ask_to_stop(&self) {
         self.signal("-TERM");
     }

@@ -174,15 +174,24 @@ fn shipped_uncommented() -> String {
 #[test]
 fn everything_the_shipped_file_shows_commented_out_works() {
     let text = shipped_uncommented();
-    let config = good(&text, &[("BUILD_SERVER_SECRET", "x")]);
+    let config = good(
+        &text,
+        &[("BUILD_SERVER_SECRET", "x"), ("DINGTALK_SECRET", "x")],
+    );
     let names: Vec<&str> = config.destinations.keys().map(AsRef::as_ref).collect();
     assert_eq!(
         names,
-        ["build-server", "screen", "team-discord", "team-slack"]
+        [
+            "build-server",
+            "screen",
+            "team-dingtalk",
+            "team-discord",
+            "team-slack"
+        ]
     );
     assert_eq!(config.routes.len(), 3);
     assert!(config.sources["gogs"].sha1 && config.sources["gogs"].body_secret);
-    let names = ["rotating", "open", "ops", "ci"];
+    let names = ["rotating", "open", "ops", "ding", "ci"];
     for line in EVERY_KEY.lines() {
         let key = line
             .trim_start_matches([' ', '-'])
@@ -198,7 +207,10 @@ fn everything_the_shipped_file_shows_commented_out_works() {
 
 #[test]
 fn the_defaults_that_the_shipped_file_shows_are_the_defaults() {
-    let shown = good(&shipped_uncommented(), &[("BUILD_SERVER_SECRET", "x")]);
+    let shown = good(
+        &shipped_uncommented(),
+        &[("BUILD_SERVER_SECRET", "x"), ("DINGTALK_SECRET", "x")],
+    );
     let silent = good(config::SHIPPED, &[]);
     assert_eq!(shown.listen, silent.listen);
     assert_eq!(shown.public_url, silent.public_url);
@@ -621,4 +633,19 @@ proptest! {
             prop_assert!(!drawn(&problems).is_empty());
         }
     }
+}
+
+#[test]
+fn a_relay_that_others_reach_does_not_take_the_shipped_secret_however_it_is_to_listen_next() {
+    let with = |listen: &str, secret: &str| {
+        let text = SMALL.replace("secret: s", &format!("secret: {secret}"));
+        let text = format!("listen: {listen}:8025\n{text}");
+        load_text(&text, &[]).unwrap().config
+    };
+    let running = with("0.0.0.0", "mine");
+    let next = with("127.0.0.1", config::SHIPPED_SECRET);
+    let exposed = next.exposed_by(&running).unwrap();
+    assert!(exposed.message.contains("shipped secret"), "{exposed:?}");
+    assert_eq!(next.exposed_by(&next), None);
+    assert_eq!(with("127.0.0.1", "mine").exposed_by(&running), None);
 }

@@ -21,6 +21,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::binary::{self, Binary};
+
 const NOON: Timestamp = Timestamp(1_780_000_000_000);
 const REPEATS: Repeats = Repeats {
     redelivery: Redelivery::Failed,
@@ -106,7 +108,7 @@ fn planned(n: u64) -> Planned {
             body: body(n),
         },
         facts: Facts::default(),
-        deliveries: vec![to("waits"), to("busy")],
+        deliveries: [to("waits"), to("busy")].into(),
     }
 }
 
@@ -456,4 +458,185 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
             times * sound.events,
         );
     }
+}
+
+/// A relay.yaml for the data folder in `folder`, with nothing that goes anywhere.
+fn relay_yaml(folder: &Path) {
+    let data = folder.join("data");
+    let yaml = format!(
+        "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\ndata: {}\n\
+         sources: {{ gogs: {{ secret: s3cret }} }}\n\
+         destinations: {{ waits: {{ console: {{}} }}, busy: {{ console: {{}} }} }}\n",
+        data.display()
+    );
+    std::fs::write(folder.join("relay.yaml"), yaml).unwrap();
+}
+
+fn gogs_relay(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
+    command.args(args).output().unwrap()
+}
+
+#[test]
+fn whoever_comes_second_is_told_who_has_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    relay_yaml(folder.path());
+    let relay = Binary::start(folder.path());
+    let config = folder.path().join("relay.yaml");
+    let config = config.to_str().unwrap();
+    for command in ["serve", "salvage"] {
+        let second = gogs_relay(&[command, "-c", config]);
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{command}: {said}");
+        let named = format!("process {}: ", relay.id());
+        assert!(
+            said.contains(&named) && said.contains(config),
+            "{command}: {said}"
+        );
+    }
+    relay.ask_to_stop();
+    assert!(relay.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_salvage_could_not_bring_back_is_shown_by_the_relay() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let [sound, _] = Sound::both(400).await;
+    copy_folder(sound.folder.path(), &data);
+    let db = std::fs::File::options()
+        .write(true)
+        .open(data.join("queue/db"));
+    db.unwrap().set_len(sound.length / 2).unwrap();
+    relay_yaml(folder.path());
+    let config = folder.path().join("relay.yaml");
+    let refused = gogs_relay(&["-c", config.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("`gogs-relay salvage`"), "{said}");
+
+    let salvaged = gogs_relay(&["salvage", "-c", config.to_str().unwrap()]);
+    let said = String::from_utf8(salvaged.stdout).unwrap();
+    assert!(
+        salvaged.status.success() && said.contains("came back"),
+        "{said}"
+    );
+    let next: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("  mv "))
+        .collect();
+    assert_eq!(next.len(), 2, "{said}");
+    for command in next {
+        assert!(
+            Command::new("sh")
+                .args(["-c", command])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let relay = Binary::start(folder.path());
+    let (status, ready) = binary::api(relay.admin, "GET", "/readyz", "").unwrap();
+    let missing = ready["missing"].as_u64().unwrap();
+    assert!(status == 200 && missing > 0, "{ready}");
+    let (_, listed) = binary::api(relay.admin, "GET", "/v1/destinations", "").unwrap();
+    let ranges = listed["missing"].as_array().unwrap();
+    let events = ranges.iter().map(|range| range["events"].as_u64().unwrap());
+    assert_eq!(events.sum::<u64>(), missing);
+    let listed = gogs_relay(&[
+        "destinations",
+        "list",
+        "--admin",
+        &format!("http://{}", relay.admin),
+    ]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("missing by damage"), "{listed}");
+    assert!(
+        relay.log().contains("still missing by damage"),
+        "{}",
+        relay.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_whose_place_is_lost_comes_back_held_and_goes_on_when_told() {
+    let [sound, _] = Sound::both(200).await;
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(sound.folder.path(), copy.path());
+    // Every copy of the lane that the file still has.
+    let path = copy.path().join("queue/db");
+    let mut db = std::fs::read(&path).unwrap();
+    let lane = b"\x03\x00\x00\x05waits";
+    let places: Vec<usize> = (0..db.len() - lane.len())
+        .filter(|at| &db[*at..at + lane.len()] == lane)
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        db[at + 4] ^= 1;
+    }
+    std::fs::write(&path, db).unwrap();
+    let report: Value = serde_json::from_slice(&salvage(copy.path()).stdout).unwrap();
+    let lanes = report["destinations"].as_array().unwrap();
+    let waits = lanes.iter().find(|lane| lane["name"] == "waits").unwrap();
+    assert_eq!(
+        (&waits["held"], &waits["waiting"]),
+        (&true.into(), &200.into()),
+        "{report}"
+    );
+
+    std::fs::rename(copy.path().join("queue.salvaged"), copy.path().join("new")).unwrap();
+    std::fs::remove_dir_all(copy.path().join("queue")).unwrap();
+    std::fs::rename(copy.path().join("new"), copy.path().join("queue")).unwrap();
+    let queue = open(copy.path()).unwrap();
+    assert!(matches!(queue.next("waits").await.unwrap(), Next::Nothing));
+    let lanes = queue.lanes();
+    let held = lanes
+        .iter()
+        .find(|lane| &*lane.destination == "waits")
+        .unwrap();
+    let words = &held.held.as_ref().unwrap().words;
+    assert!(words.contains("of the 200 deliveries that wait"), "{words}");
+    queue.resume("waits").await.unwrap();
+    for n in 1..=200 {
+        let Next::Lease(lease) = queue.next("waits").await.unwrap() else {
+            panic!("event {n} does not wait");
+        };
+        assert_eq!(lease.id.event, EventId(n));
+        queue.settle(*lease, Settlement::Delivered, None);
+    }
+    queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_were_through_do_not_come_back_as_new_deliveries() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        history: Keep {
+            keep: Duration::ZERO,
+            at_most: 0,
+        },
+        ..options(folder.path())
+    };
+    let (clock, hand) = Clock::stepped(NOON.plus(Duration::from_secs(10)));
+    let queue = Queue::open(options, &lanes(), clock).unwrap();
+    append(&queue, 1..201).await;
+    for lane in ["waits", "busy"] {
+        while let Next::Lease(lease) = queue.next(lane).await.unwrap() {
+            queue.settle(*lease, Settlement::Delivered, Some(passed()));
+        }
+    }
+    while queue.stats().events > 0 {
+        hand.advance(Duration::from_secs(15));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    append(&queue, 201..206).await;
+    queue.close().await;
+    let output = salvage(folder.path());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["waiting"]["back"], 10, "{report}");
+    assert_eq!(
+        report["events"],
+        serde_json::json!({ "back": 5, "lost": 0 }),
+        "{report}"
+    );
+    assert_eq!(report["missing"], serde_json::json!([]));
 }

@@ -5,7 +5,7 @@ use gogs_relay::plan::{Sample, Templates, samples};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::messages::{destination, discord, event, message, slack};
+use crate::messages::{destination, dingtalk, discord, event, message, slack};
 
 /// Where every address of the samples begins.
 const GOGS: &str = "https://git.example.org/";
@@ -88,10 +88,24 @@ const NAIVE_DISCORD: &str = r#"{
   ]
 }"#;
 
+const NAIVE_DINGTALK: &str = r##"{
+  "msgtype": "actionCard",
+  "actionCard": {
+    "title": "{{numbered_title}}{{sender.full_name}}{{release.name}}",
+    "text": "# {{event}} {{branch}} {{tag}}\n> [{{numbered_title}}{{release.name}}]({{event_url}}) by {{sender.full_name}}\n{{#each commits}}- [{{short id}}]({{url}}) {{message}} {{author.name}} {{truncate message 40}}\n{{/each}}{{raw issue.body}}{{issue.body}}{{comment.body}}{{pull_request.body}}{{release.body}}{{repository.description}} ![]({{sender.avatar_url}}) {{link repository.name ref_url}} {{#each issue.labels}}{{name}} {{/each}}",
+    "singleTitle": "{{sender.username}}",
+    "singleURL": "{{repository.website}}"
+  }
+}"##;
+
 /// The built-in sets, and one of a user who did not think of safety.
 fn sets() -> (tempfile::TempDir, Templates) {
     let folder = tempfile::TempDir::new().unwrap();
-    for (kind, text) in [("slack", NAIVE_SLACK), ("discord", NAIVE_DISCORD)] {
+    for (kind, text) in [
+        ("slack", NAIVE_SLACK),
+        ("discord", NAIVE_DISCORD),
+        ("dingtalk", NAIVE_DINGTALK),
+    ] {
         let inside = folder.path().join("naive").join(kind);
         std::fs::create_dir_all(&inside).unwrap();
         for sample in samples() {
@@ -171,6 +185,12 @@ fn check(templates: &Templates, sample: &Sample, text: &str, only: Option<usize>
         );
         let body: Value = serde_json::from_slice(&rendered.body).unwrap();
         check_discord(&body);
+        let rendered = message(
+            templates,
+            &event,
+            &destination(Kind::DingTalk(dingtalk()), set),
+        );
+        check_dingtalk(&rendered.body);
         let rendered = message(templates, &event, &destination(Kind::Console, set));
         let shown = std::str::from_utf8(&rendered.body).unwrap();
         assert!(
@@ -260,6 +280,47 @@ fn check_discord(body: &Value) {
             check_markdown(text);
         }
     });
+}
+
+fn check_dingtalk(bytes: &[u8]) {
+    assert!(bytes.len() <= 20_000, "{} bytes", bytes.len());
+    let body: Value = serde_json::from_slice(bytes).unwrap();
+    let at = body.get("at").cloned().unwrap_or_default();
+    assert!(at.is_null() || at == json!({"isAtAll": false}), "{at}");
+    let kind = body["msgtype"].as_str().unwrap();
+    assert!(
+        body[kind]["title"]
+            .as_str()
+            .is_some_and(|title| units(title) <= 128)
+    );
+    strings("", &body, &mut |name, text| {
+        assert!(!text.is_empty() && !text.contains('\u{fdd0}'), "{name}");
+        if name.ends_with("URL") {
+            assert!(text.starts_with(GOGS), "{name}: {text}");
+        } else if name == "text" {
+            check_markdown(text);
+            check_html(text);
+        }
+    });
+}
+
+/// No tag, and no address that a link elsewhere could name.
+fn check_html(text: &str) {
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        let after = &text[at + character.len_utf8()..];
+        match character {
+            '\\' => {
+                characters.next();
+            }
+            '<' => assert!(
+                !after.starts_with(|next: char| next.is_ascii_alphabetic() || next == '/'),
+                "{text}"
+            ),
+            ']' => assert!(!after.starts_with(':'), "{text}"),
+            _ => {}
+        }
+    }
 }
 
 /// Every masked link leads to Gogs, and nobody is mentioned.

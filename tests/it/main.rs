@@ -30,6 +30,7 @@ mod config;
 mod damage;
 mod default_messages;
 mod egress;
+mod format;
 mod full_disk;
 mod hostile;
 mod ingest;

@@ -7,6 +7,8 @@ use std::time::Instant;
 use gogs_relay::clock::Clock;
 use gogs_relay::delivery::{Reason, State};
 use gogs_relay::destination::{Destination, Order};
+use gogs_relay::event::EventId;
+use gogs_relay::queue::Delivery;
 use gogs_relay::standin::{Ending, FakeGogs, Received, Script, StandIn};
 
 use crate::binary::{Binary, Client, PATIENCE};
@@ -32,15 +34,17 @@ async fn a_thousand_lanes_take_turns_and_a_black_hole_among_them_changes_nothing
     let relay = Binary::start(folder.path());
     let (idle, hooks) = (relay.peak_memory(), relay.hooks);
     let started = Instant::now();
-    let posting = tokio::task::spawn_blocking(move || {
-        let mut client = Client::connect(hooks).unwrap();
-        for number in 0..EVENTS {
-            let text = body(number as u32);
-            let answer = client.deliver("gogs", SECRET, &format!("event-{number}"), &text);
-            assert_eq!(answer.unwrap().status, 202);
-        }
-    });
-    posting.await.unwrap();
+    let mut client = Client::connect(hooks).unwrap();
+    let mut post = |number: usize| {
+        let text = body(number as u32);
+        let answer = client.deliver("gogs", SECRET, &format!("event-{number}"), &text);
+        assert_eq!(answer.unwrap().status, 202);
+    };
+    post(0);
+    // The others come when no lane is busy with its start any more.
+    let first = clock.timeout(PATIENCE, fine.wait_for(LANES - 1)).await;
+    first.expect("all lanes but one deliver the first");
+    (1..EVENTS).for_each(&mut post);
     let all = EVENTS * (LANES - 1);
     let received = clock.timeout(PATIENCE, fine.wait_for(all)).await;
     let received = received.expect("all lanes but one deliver everything");
@@ -77,8 +81,8 @@ fn relay_yaml(fine: &StandIn, black_hole: &StandIn) -> String {
     yaml
 }
 
-/// Nobody has a turn before all others have had as many, but for those that are still at theirs;
-/// and each gets the events in order.
+/// Nobody has a turn before all others have had as many, but for the few that come to rest or are
+/// at theirs just then; and each gets the events in order.
 fn assert_turns(received: &[Received], lanes: usize) {
     let mut turns: HashMap<&str, usize> = HashMap::new();
     for (at, request) in received.iter().enumerate() {
@@ -86,7 +90,7 @@ fn assert_turns(received: &[Received], lanes: usize) {
         let text = body(*turn as u32);
         assert_eq!(request.body, text, "{} in order", request.target);
         assert!(
-            at + SENDS >= *turn * lanes,
+            at + lanes / 20 >= *turn * lanes,
             "turn {turn} of {} comes as early as request {at}",
             request.target
         );
@@ -103,8 +107,8 @@ fn loose(standin: &StandIn) -> Destination {
 
 #[tokio::test]
 async fn a_loose_lane_parks_a_thousand_and_then_waits_like_a_strict_one() {
-    within(async {
-        const PARKED: usize = 1000;
+    const PARKED: usize = 1000;
+    let test = async {
         let time = World::clock();
         let standin = fake_gogs(&time.0).await;
         standin.rule(|_| Some(Script::status(500)));
@@ -137,8 +141,9 @@ async fn a_loose_lane_parks_a_thousand_and_then_waits_like_a_strict_one() {
         }
         assert_eq!(standin.violations(), Vec::<String>::new());
         world.finish().await;
-    })
-    .await;
+    };
+    let ended = Clock::system().timeout(PATIENCE, test).await;
+    ended.expect("the test ends");
 }
 
 fn distinct_bodies(received: &[Received]) -> usize {
@@ -157,23 +162,23 @@ async fn what_is_parked_has_its_own_attempts_and_is_given_up_by_its_own_first_fa
         patient.retry.give_up_after = s(1500.0);
         let world = World::start(&time, vec![patient]);
         let old = world.push(0..1, &["ci"]).await[0];
-        advance_to(&world, 600.0).await;
+        waits(&world, old, 600.0).await;
+        world.hand.advance_to(s(600.0));
+        waits(&world, old, 1200.0).await;
         // A success in between, and one that fails for the first time.
         let passed = world.push(2..3, &["ci"]).await[0];
         world.settled(passed, "ci", State::Delivered).await;
         let young = world.push(1..2, &["ci"]).await[0];
-        standin.wait_for(4).await;
-        advance_to(&world, 1200.0).await;
-        standin.wait_for(6).await;
-        advance_to(&world, 1800.0).await;
+        waits(&world, young, 1200.0).await;
+        world.hand.advance_to(s(1200.0));
+        waits(&world, old, 1800.0).await;
+        waits(&world, young, 1800.0).await;
+        world.hand.advance_to(s(1800.0));
         let dead = world.settled(old, "ci", State::Dead).await;
         assert_eq!(dead.reason, Some(Reason::GaveUp));
         assert_eq!(dead.attempts[0].count, 4, "at 0, 600, 1200 and 1800 s");
-        standin.wait_for(8).await;
-        world.hand.someone_sleeps_until(s(2400.0)).await;
-        let waits = world.settled(young, "ci", State::Waiting).await;
-        assert_eq!(waits.attempts[0].count, 3, "at 600, 1200 and 1800 s");
-        assert_eq!(waits.next_try, Some(world.clock.now().plus(s(600.0))));
+        let waiting = waits(&world, young, 2400.0).await;
+        assert_eq!(waiting.attempts[0].count, 3, "at 600, 1200 and 1800 s");
         world.hand.advance_to(s(2400.0));
         let dead = world.settled(young, "ci", State::Dead).await;
         assert_eq!(dead.reason, Some(Reason::GaveUp));
@@ -183,8 +188,17 @@ async fn what_is_parked_has_its_own_attempts_and_is_given_up_by_its_own_first_fa
     .await;
 }
 
-/// Waits until the lane waits for that time, and lets it come.
-async fn advance_to(world: &World, seconds: f64) {
-    world.hand.someone_sleeps_until(s(seconds)).await;
-    world.hand.advance_to(s(seconds));
+/// Waits until the delivery waits for this time, in seconds since the clock was made, and until
+/// somebody sleeps until then.
+async fn waits(world: &World, event: EventId, seconds: f64) -> Delivery {
+    let left = s(seconds) - world.clock.elapsed();
+    let at = world.clock.now().plus(left);
+    loop {
+        let delivery = world.settled(event, "ci", State::Waiting).await;
+        if delivery.next_try == Some(at) {
+            world.hand.someone_sleeps_until(s(seconds)).await;
+            return delivery;
+        }
+        tokio::task::yield_now().await;
+    }
 }

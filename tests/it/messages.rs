@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gogs_relay::clock::Timestamp;
 use gogs_relay::destination::{
-    Destination, Discord, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
+    Destination, DingTalk, Discord, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::{Message, Rendered, Step, Templates, samples};
@@ -55,6 +55,14 @@ pub(crate) fn discord() -> Discord {
         avatar_url: None,
         color: None,
         thread_id: None,
+    }
+}
+
+/// DingTalk without a secret.
+pub(crate) fn dingtalk() -> DingTalk {
+    DingTalk {
+        url: SecretUrl::parse("https://oapi.dingtalk.com/robot/send?access_token=x").unwrap(),
+        secret: None,
     }
 }
 
@@ -112,6 +120,9 @@ fn settings_of(body: &Value) -> Kind {
         let text = body[name].as_str().unwrap_or_default();
         (!text.is_empty()).then(|| text.to_owned())
     };
+    if body.get("msgtype").is_some() {
+        return Kind::DingTalk(dingtalk());
+    }
     match body.get("embeds") {
         Some(embeds) => Kind::Discord(Discord {
             username: text("username"),
@@ -146,7 +157,8 @@ fn classic_sends_what_gogs_sends() {
             continue;
         };
         for (hook, delivered) in &recorded.deliveries {
-            let is_chat = hook.contains("slack") || hook.contains("discord");
+            let chats = ["slack", "discord", "dingtalk"];
+            let is_chat = chats.iter().any(|chat| hook.contains(chat));
             let Ok(theirs) = serde_json::from_str::<Value>(&delivered.body) else {
                 continue;
             };
@@ -236,6 +248,22 @@ fn exception(path: &str, theirs: Option<&Value>, ours: Option<&Value>) -> Option
             if path.ends_with(".value") && theirs.is_empty() && ours == "<empty>" {
                 return Some("empty field");
             }
+            if path.ends_with(".singleURL") && theirs.is_empty() {
+                let is_page = ours.starts_with("http://127.0.0.1:3000/");
+                return is_page.then_some("card without an address");
+            }
+            if path == ".actionCard.text" && theirs.len() > 18_000 {
+                let is_cut = ours.len() < 20_000 && is_cut_of(ours, theirs);
+                return is_cut.then_some("over a limit");
+            }
+            if is_comment_over_a_body(ours, theirs) {
+                return Some("comment over a body");
+            }
+            let decoded = |text: &str| mended(&text.replace("&#39;", "'").replace("&amp;", "&"));
+            let has_entity = theirs.contains("&#39;") && path == ".actionCard.text";
+            if has_entity && decoded(theirs) == decoded(ours) {
+                return Some("name without entities");
+            }
             let limit = match path.rsplit('.').next() {
                 Some("title") => 256,
                 Some("value") => 1024,
@@ -263,6 +291,21 @@ fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// Whether Gogs put a comment over an issue's body where it says `Closed #1` otherwise; the relay
+/// takes neither for the issue's own text.
+fn is_comment_over_a_body(ours: &str, theirs: &str) -> bool {
+    let quote = |text: &str| {
+        text.split_once("\n> ")
+            .map(|(line, quote)| (line.to_owned(), quote.to_owned()))
+    };
+    let (Some((mine, own)), Some((other, _))) = (quote(ours), quote(theirs)) else {
+        return false;
+    };
+    let is_closing =
+        mine.starts_with("# Issue Event Closed") || mine.starts_with("# Issue Event Reopened");
+    mine == other && is_closing && (own.starts_with("Closed #") || own.starts_with("Reopened #"))
+}
+
 /// Whether `ours` is the beginning of `theirs`, a closed code block and an ellipsis aside.
 fn is_cut_of(ours: &str, theirs: &str) -> bool {
     let kept = ours.strip_suffix("\n```").unwrap_or(ours);
@@ -278,8 +321,9 @@ fn is_mended(ours: &str, theirs: &str) -> bool {
     let mut spaces = ours.match_indices('\u{200b}');
     let is_in_place = |(at, space): (usize, &str)| {
         let (before, after) = (&ours[..at], &ours[at + space.len()..]);
-        (before.ends_with('<') && after.starts_with(['@', '#']))
-            || (before.ends_with(']') && after.starts_with('('))
+        let opens_tag = |next: char| next.is_ascii_alphabetic() || "@#/!?".contains(next);
+        (before.ends_with('<') && after.starts_with(opens_tag))
+            || (before.ends_with(']') && after.starts_with(['(', '[', ':']))
     };
     mended(ours) == mended(theirs)
         && (has_mention || entities(ours) == entities(theirs))
@@ -412,6 +456,7 @@ fn every_recorded_event_gets_a_message_of_the_default_set() {
         for kind in [
             Kind::Slack(slack()),
             Kind::Discord(discord()),
+            Kind::DingTalk(dingtalk()),
             Kind::Console,
         ] {
             let message = message(&templates, &event, &destination(kind, "default"));

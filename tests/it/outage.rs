@@ -348,6 +348,31 @@ async fn four_days_of_being_off_use_no_patience_up() {
 }
 
 #[tokio::test]
+async fn a_machine_that_sleeps_for_four_days_uses_no_patience_up() {
+    let story = Story {
+        arrivals: every(HOUR, 12 * HOUR),
+        outage: 0..7 * DAY,
+        down: Down::Resets,
+        off: 0..0,
+    };
+    let mut stage = Stage::new(&story).await;
+    let mut arrivals: VecDeque<u64> = story.arrivals.clone().into();
+    stage.play(&mut arrivals, DAY).await;
+    stage
+        .world
+        .hand
+        .jump_wall(s((4 * DAY) as f64).as_millis() as i64);
+    stage.play(&mut arrivals, 7 * DAY + HOUR).await;
+    let ends = stage.outcome().await.ends;
+    let given_up = ends.values().filter(|(_, delivered)| !delivered).count();
+    assert_eq!(
+        (ends.len(), given_up),
+        (12, 0),
+        "it was awake and failed for three days, and not longer"
+    );
+}
+
+#[tokio::test]
 async fn what_waited_while_the_relay_was_off_for_four_days_is_tried_before_it_is_old() {
     let off = MINUTE..4 * DAY;
     let story = Story {

@@ -10,7 +10,7 @@ use gogs_relay::delivery::{DeliveryId, Reason, State, Trace};
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::queue::{
     Appended, Delivery, Filter, Keep, LaneSpec, LaneStatus, Lease, Next, Options, Planned,
-    PlannedDelivery, Queue, QueueError, Range, Redelivery, Repeats, Settlement,
+    PlannedDelivery, Queue, QueueError, Range, Redelivery, Repeats, Resume, Settlement,
 };
 use tempfile::TempDir;
 
@@ -1036,6 +1036,56 @@ async fn a_wait_is_not_stretched_by_a_wall_clock_that_went_back() {
     world.reopen(&lanes).await;
     world.hand.advance(Duration::from_secs(3600));
     assert_eq!(world.deliver("ci").await, EventId(1));
+}
+
+#[tokio::test]
+async fn a_range_that_is_resumed_while_the_lane_reads_on_is_not_passed_over() {
+    let lanes = [strict("ci")];
+    let mut world = World::new(&lanes);
+    for n in 1..=3 {
+        world.append(n, &["ci"]).await;
+    }
+    let newer_than = Resume {
+        newer_than: Some(NOON),
+        rest: None,
+    };
+    let left = world.queue.resume_with("ci", newer_than).await.unwrap();
+    assert_eq!(left, 3);
+    world.append(4, &["ci"]).await;
+    // Nothing is in memory any more, so the lane has to read the page of the fourth.
+    world.reopen(&lanes).await;
+    let queue = world.queue.clone();
+    let mut next = std::pin::pin!(queue.next("ci"));
+    tokio::select! {
+        biased;
+        early = &mut next => panic!("it did not read: {early:?}"),
+        () = std::future::ready(()) => {}
+    }
+    world.queue.resume("ci").await.unwrap();
+    let Next::Lease(lease) = next.await.unwrap() else {
+        panic!("nothing to do");
+    };
+    let mut delivered = vec![lease.id.event];
+    world.queue.settle(*lease, Settlement::Delivered, None);
+    while delivered.len() < 4 {
+        delivered.push(world.deliver("ci").await);
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, [1, 2, 3, 4].map(EventId));
+}
+
+#[tokio::test]
+async fn an_equal_body_from_before_the_wall_clock_went_back_is_another_event() {
+    let world = World::new(&[strict("ci")]);
+    world.append(1, &["ci"]).await;
+    for (number, (back, is_new)) in [(10, false), (3600, true)].into_iter().enumerate() {
+        let mut again = planned(1, &["ci"]);
+        again.event.delivery_id = format!("other-{number}").into();
+        again.event.received = Timestamp(NOON.0 - back * 1000);
+        let appended = world.queue.append(again, REPEATS).await.unwrap();
+        let was_new = matches!(appended, Appended::New(_));
+        assert_eq!(was_new, is_new, "{back} s before: {appended:?}");
+    }
 }
 
 #[tokio::test]

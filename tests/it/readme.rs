@@ -101,11 +101,17 @@ fn every_flag_that_the_readme_shows_exists() {
 fn every_configuration_in_the_readme_is_sound() {
     let blocks = blocks("yaml");
     assert!(!blocks.is_empty());
-    let secrets = ["SLACK_URL", "DISCORD_URL", "CI_SECRET"];
+    let secrets = [
+        "SLACK_URL",
+        "DISCORD_URL",
+        "DINGTALK_URL",
+        "DINGTALK_SECRET",
+        "CI_SECRET",
+    ];
     let environment = secrets.map(|name| {
         (
             name.to_owned(),
-            "https://chat.invalid/api/webhooks/1/x".to_owned(),
+            "https://chat.invalid/api/webhooks/1/x?access_token=x".to_owned(),
         )
     });
     for block in blocks {

@@ -64,9 +64,9 @@ fn passes(route: Route, name: &str, facts: &Facts) -> bool {
 }
 
 fn names(router: &Router, name: &str, facts: &Facts) -> Vec<(String, Option<String>)> {
-    let planned = router.route(&event(name), facts).into_iter();
-    let named = planned.map(|delivery| {
-        let route = delivery.route.map(|route| route.to_string());
+    let planned = router.route(&event(name), facts);
+    let named = planned.iter().map(|delivery| {
+        let route = delivery.route.as_ref().map(|route| route.to_string());
         (delivery.destination.to_string(), route)
     });
     named.collect()

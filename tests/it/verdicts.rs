@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::Reason;
-use gogs_relay::destination::Reach;
+use gogs_relay::destination::{DingTalk, Reach, SecretUrl};
 use gogs_relay::send::egress::Refusal;
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
 use gogs_relay::send::verdict::{Judgement, Slowdown, Verdict};
-use gogs_relay::send::{discord, gogs, slack};
+use gogs_relay::send::{dingtalk, discord, gogs, slack};
 use gogs_relay::standin::{Ending, FakeGogs, Script, StandIn};
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -293,6 +293,96 @@ fn discord_urls_are_sent_to_version_ten_with_wait_and_thread() {
     assert_eq!(
         target("https://discord.com/api/webhooks/1/t?thread_id=5", None),
         "https://discord.com/api/v10/webhooks/1/t?thread_id=5&wait=true"
+    );
+}
+
+#[test]
+fn dingtalk_is_read_by_its_errcode_because_it_always_answers_200() {
+    use Reason::{ClientError, ContentRefused, EndpointGone, EndpointRefused, ServerError};
+    let check = |body: &str, want: Verdict, words: &str| {
+        let judgement = dingtalk::judge(&answer(200, &[], body), NOW.parse().unwrap());
+        assert_eq!(judgement.verdict, want, "{body}");
+        assert!(
+            judgement.words.contains(words),
+            "{body}: {}",
+            judgement.words
+        );
+        assert!(
+            !judgement.words.contains("what it says"),
+            "{}",
+            judgement.words
+        );
+    };
+    let coded = |code: i64, said: &str| {
+        format!("{{\"errcode\":{code},\"errmsg\":\"{said} what it says\"}}")
+    };
+    check(
+        "{\"errcode\":0,\"errmsg\":\"ok\"}",
+        Verdict::Delivered,
+        "took it",
+    );
+    check(&coded(-1, ""), retry(ServerError), "busy");
+    for code in [130_101, 302_033, 410_100] {
+        check(&coded(code, ""), limited(600.0), "too fast");
+    }
+    for (said, words) in [
+        ("keywords not in content", "keywords"),
+        ("sign not match", "signature"),
+        ("机器人发送签名不匹配 时间戳", "signature"),
+        ("invalid timestamp", "clock"),
+        ("ip 203.0.113.9 not in whitelist", "address"),
+        ("", "security settings"),
+    ] {
+        check(&coded(310_000, said), hold(EndpointRefused, HOUR), words);
+    }
+    check(
+        &coded(400_102, ""),
+        hold(EndpointRefused, HOUR),
+        "switched off",
+    );
+    for code in [300_001, 300_005, 400_101, 400_106, 400_013] {
+        check(&coded(code, ""), hold(EndpointGone, HOUR), "gone");
+    }
+    check(
+        &coded(40_035, "access_token"),
+        hold(EndpointRefused, HOUR),
+        "access_token",
+    );
+    for code in [
+        40_035, 400_105, 101_002, 460_101, 430_101, 430_102, 430_103, 430_104,
+    ] {
+        check(&coded(code, ""), reshape(ContentRefused), &code.to_string());
+    }
+    check(&coded(999_999, ""), reshape(ClientError), "999999");
+    for body in [
+        "",
+        "ok",
+        "<html>",
+        "[]",
+        "{\"status\":1111,\"punish\":\"deny\"}",
+    ] {
+        check(body, retry(ServerError), "without an errcode");
+    }
+}
+
+#[test]
+fn dingtalk_has_the_signature_in_the_query_beside_what_was_there() {
+    let robot = |secret: Option<&str>| DingTalk {
+        url: SecretUrl::parse("https://oapi.dingtalk.com/robot/send?access_token=a%2Bb&sign=old")
+            .unwrap(),
+        secret: secret.map(|secret| secret.to_owned().into()),
+    };
+    let now = Timestamp(1_773_424_318_000);
+    let plain = dingtalk::target(&robot(None), now);
+    assert_eq!(
+        plain.as_str(),
+        "https://oapi.dingtalk.com/robot/send?access_token=a%2Bb&sign=old"
+    );
+    // printf '1773424318000\nSEC0' | openssl dgst -sha256 -hmac SEC0 -binary | base64
+    let signed = dingtalk::target(&robot(Some("SEC0")), now);
+    assert_eq!(
+        signed.as_str(),
+        "https://oapi.dingtalk.com/robot/send?access_token=a%2Bb&timestamp=1773424318000&sign=xTu8XxmBGLEzUUvNUrGNwsHiH4dGTTZwNwXnWfdDLkg%3D"
     );
 }
 

@@ -54,9 +54,11 @@ fn unit(text: &str, format: Format) -> usize {
             .iter()
             .find(|entity| text.starts_with(**entity))
             .map(|entity| entity.len()),
-        (Format::Slack | Format::Discord, b'<') => enclosed(text, ">"),
-        (Format::Discord, b'[') => link(text),
-        (Format::Discord, b'\\') => text[1..].chars().next().map(|next| 1 + next.len_utf8()),
+        (Format::Slack | Format::Discord | Format::DingTalk, b'<') => enclosed(text, ">"),
+        (Format::Discord | Format::DingTalk, b'[') => link(text),
+        (Format::Discord | Format::DingTalk, b'\\') => {
+            text[1..].chars().next().map(|next| 1 + next.len_utf8())
+        }
         _ => None,
     };
     special.unwrap_or_else(|| character(text))

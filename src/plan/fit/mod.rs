@@ -3,6 +3,7 @@
 
 mod colour;
 mod cut;
+mod dingtalk;
 mod discord;
 mod slack;
 
@@ -18,6 +19,7 @@ use crate::destination::{Discord, Kind, Slack};
 pub(super) enum Target<'a> {
     Slack(Option<&'a Slack>),
     Discord(Option<&'a Discord>),
+    DingTalk,
     Gogs,
     Console,
 }
@@ -27,6 +29,7 @@ impl<'a> From<&'a Kind> for Target<'a> {
         match kind {
             Kind::Slack(settings) => Target::Slack(Some(settings)),
             Kind::Discord(settings) => Target::Discord(Some(settings)),
+            Kind::DingTalk(_) => Target::DingTalk,
             Kind::Gogs(_) => Target::Gogs,
             Kind::Console => Target::Console,
         }
@@ -47,6 +50,7 @@ pub(super) fn fit(rendered: &str, target: Target<'_>, more: Option<&str>) -> Res
         serde_json::from_str(rendered).map_err(|error| not_json(&error))?;
     match target {
         Target::Discord(settings) => discord::fit(&mut message, settings, more)?,
+        Target::DingTalk => dingtalk::fit(&mut message, more)?,
         Target::Slack(settings) => slack::fit(&mut message, settings, more)?,
         Target::Console | Target::Gogs => slack::fit(&mut message, None, more)?,
     }
@@ -93,7 +97,7 @@ fn settle(text: &mut String, place: Place, format: Format) {
         return;
     }
     let with = match (place, format) {
-        (Place::Formatted, Format::Discord) => "\\",
+        (Place::Formatted, Format::Discord | Format::DingTalk) => "\\",
         (Place::Formatted, _) => "\u{200b}",
         (Place::Plain | Place::Url, _) => "",
     };

@@ -45,9 +45,19 @@ impl Lane {
         !is_aside && self.cursor().is_some_and(|cursor| event >= cursor)
     }
 
-    pub(super) fn waits(&mut self, event: u64) {
-        self.in_log += 1;
-        self.oldest.get_or_insert(event);
+    /// A delivery of the log without a record.
+    pub(super) fn is_open(&mut self, event: u64) {
+        let mut asides = self.value.iter_mut().flat_map(|value| &mut value.asides);
+        match asides.find(|aside| aside.holds(event)) {
+            Some(aside) => {
+                aside.count += 1;
+                self.in_log += u64::from(aside.fate.waits());
+            }
+            None => {
+                self.in_log += 1;
+                self.oldest.get_or_insert(event);
+            }
+        }
     }
 
     pub(super) fn is_called(&mut self, name: &Arc<str>) {
@@ -68,7 +78,10 @@ impl Rebuild<'_> {
         for (key, found) in self.tree.range(key::all(b"l")) {
             let id = key.strip_prefix(b"l").and_then(|id| id.try_into().ok());
             let id = LaneId::from_be_bytes(id.context("a lane's key")?);
-            let value = LaneValue::decode(&self.tree.value(found)?).ok();
+            let mut value = LaneValue::decode(&self.tree.value(found)?).ok();
+            let asides = value.iter_mut().flat_map(|value| &mut value.asides);
+            // They are counted again as their pages come back.
+            asides.for_each(|aside| aside.count = 0);
             self.lanes.entry(id).or_default().value = value;
         }
         Ok(())
@@ -122,10 +135,7 @@ impl Rebuild<'_> {
                 ..LaneValue::default()
             }
         });
-        let cursor = value.cursor;
-        value.head = value
-            .head
-            .filter(|head| head.event == cursor && self.is_in_a_page(cursor));
+        value.head = value.head.filter(|head| self.is_in_a_page(head.event));
         value.ahead = lane.ahead;
         value.dead = lane.dead;
         value.history = lane.history;

@@ -5,6 +5,7 @@
 //! - [`rebuild`] decides what that means: pages, lanes, records, and what is missing.
 //! - [`output`] writes the new queue.
 
+mod coverage;
 mod lanes;
 mod output;
 mod rebuild;

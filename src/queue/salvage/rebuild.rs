@@ -9,7 +9,6 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::queue::Missing;
 use crate::queue::chunk::{self, Damaged, Kind, Of};
 use crate::queue::head::{Hashes, Head};
 use crate::queue::key::{self, LaneId};
@@ -17,6 +16,7 @@ use crate::queue::open::FORMAT;
 use crate::queue::page::{self, Page};
 use crate::queue::record::Record;
 use crate::queue::salvage::Salvaged;
+use crate::queue::salvage::coverage::Coverage;
 use crate::queue::salvage::lanes::Lane;
 use crate::queue::salvage::output::Output;
 use crate::queue::salvage::tree::Tree;
@@ -37,7 +37,7 @@ pub(super) struct Rebuild<'a> {
     /// The sequences of the pages in the new log, in order.
     pages: Vec<Range<u64>>,
     /// What the new log knows, in order, with the times of the first and the last event.
-    known: BTreeMap<u64, Known>,
+    known: Coverage,
     first: u64,
     pub(super) next: u64,
     /// The newest attempt that a record names.
@@ -49,25 +49,6 @@ pub(super) struct Rebuild<'a> {
 struct HeadFound {
     end: u64,
     is_stub: bool,
-}
-
-#[derive(Debug)]
-struct Known {
-    end: u64,
-    first_received: Timestamp,
-    last_received: Timestamp,
-}
-
-impl Known {
-    fn of(head: &Head) -> Known {
-        let range = head.range();
-        let received = |sequence| head.received(sequence).unwrap_or_default();
-        Known {
-            first_received: received(range.start),
-            last_received: received(range.end.saturating_sub(1)),
-            end: range.end,
-        }
-    }
 }
 
 impl<'a> Rebuild<'a> {
@@ -89,7 +70,7 @@ impl<'a> Rebuild<'a> {
             lanes: BTreeMap::new(),
             heads: BTreeMap::new(),
             pages: Vec::new(),
-            known: BTreeMap::new(),
+            known: Coverage::default(),
             first: 1,
             next: 1,
             newest_attempt: 0,
@@ -147,7 +128,7 @@ impl<'a> Rebuild<'a> {
                 continue;
             }
             if self.page(first)? {
-                from = self.known.get(&first).map_or(first, |known| known.end);
+                from = self.known.end_of(first);
             }
             let done = first - low.unwrap_or(first);
             progress(
@@ -266,7 +247,7 @@ impl<'a> Rebuild<'a> {
         }
         self.out.put(&key::head(page.first), &head.encode())?;
         self.report.events.back += page.entries.len() as u64;
-        self.known.insert(page.first, Known::of(head));
+        self.known.add(head);
         self.next = self.next.max(page.range().end);
         for (event, entry) in page.range().zip(&page.entries) {
             for planned in entry.plan.iter() {
@@ -274,7 +255,7 @@ impl<'a> Rebuild<'a> {
                 let lane = self.lanes.entry(planned.lane).or_default();
                 lane.is_called(&planned.destination);
                 if is_open && lane.may_wait(event) {
-                    lane.waits(event);
+                    lane.is_open(event);
                 }
             }
         }
@@ -283,13 +264,13 @@ impl<'a> Rebuild<'a> {
     }
 
     fn keep_stub(&mut self, head: &Head) -> anyhow::Result<()> {
-        self.known.insert(head.first, Known::of(head));
+        self.known.add(head);
         self.out.put(&key::head(head.first), &head.encode())
     }
 
     /// What waited in pages that do not come back becomes dead letters.
     pub(super) fn lost_pages(&mut self) -> anyhow::Result<()> {
-        let lost = self.heads.keys().filter(|first| !self.is_known(**first));
+        let lost = self.heads.keys().filter(|first| !self.known.holds(**first));
         for first in lost.copied().collect::<Vec<u64>>() {
             let head = self.tree.get(&key::head(first))?.unwrap_or_default();
             let Ok(head) = Head::decode(first, &head) else {
@@ -298,17 +279,12 @@ impl<'a> Rebuild<'a> {
             for (event, id) in head.lanes() {
                 let is_open = self.record(event, id)?.is_none();
                 let lane = self.lanes.entry(id).or_default();
-                if is_open && lane.may_wait(event) && !self.is_known(event) {
+                if is_open && lane.may_wait(event) && !self.known.holds(event) {
                     self.bury(event, id, head.received(event))?;
                 }
             }
         }
         Ok(())
-    }
-
-    fn is_known(&self, event: u64) -> bool {
-        let before = self.known.range(..=event).next_back();
-        before.is_some_and(|(_, known)| event < known.end)
     }
 
     /// Whether the event is in a page of the new log.
@@ -326,7 +302,7 @@ impl<'a> Rebuild<'a> {
     /// Writes lanes and marks, and what is missing.
     pub(super) fn finish(mut self) -> anyhow::Result<Salvaged> {
         self.first = self.first.min(self.next);
-        for missing in self.missing() {
+        for missing in self.known.missing(self.first..self.next, self.now) {
             self.report.events.lost += missing.events();
             self.report.missing.push(missing);
             self.out
@@ -347,36 +323,6 @@ impl<'a> Rebuild<'a> {
         }
         self.out.finish(self.first, self.next)?;
         Ok(self.report)
-    }
-
-    /// What is in no page and no stub of the new log.
-    fn missing(&self) -> Vec<Missing> {
-        let mut missing = Vec::new();
-        let mut from = self.first;
-        let mut after = None;
-        for (first, known) in &self.known {
-            if from < *first {
-                missing.push(Missing {
-                    first: from,
-                    last: first - 1,
-                    after,
-                    before: Some(known.first_received),
-                    found: self.now,
-                });
-            }
-            from = from.max(known.end);
-            after = Some(known.last_received);
-        }
-        if from < self.next {
-            missing.push(Missing {
-                first: from,
-                last: self.next - 1,
-                after,
-                before: None,
-                found: self.now,
-            });
-        }
-        missing
     }
 }
 

@@ -108,13 +108,14 @@ impl Oracle {
         self.judge_answers(&mut findings);
         for name in NAMES {
             self.judge_strays(name, &mut findings);
-            self.judge_patience(name, &mut findings);
             let stories = self.stories(name);
             for story in &stories {
                 self.judge_end(story, &mut findings);
                 self.judge_repeats(story, &mut findings);
             }
             if is_strict(name) {
+                // A loose lane has others under way when it is asked to wait.
+                self.judge_patience(name, &mut findings);
                 self.judge_order(&stories, &mut findings);
             }
         }
@@ -193,9 +194,8 @@ impl Oracle {
     fn judge_patience(&self, name: &'static str, findings: &mut Findings) {
         let hits = &self.hits[name];
         for (at, asked) in hits.iter().enumerate().filter(|(_, hit)| hit.asks_to_wait) {
-            // Whoever was under way is not meant; a strict lane has nobody else under way.
-            let grace = if is_strict(name) { 50 } else { 600 };
-            let under_way = asked.at + Duration::from_millis(grace);
+            // Whoever was under way is not meant.
+            let under_way = asked.at + Duration::from_millis(50);
             let until = asked.at + Duration::from_millis(950);
             let life = self.lives.iter().find(|life| asked.at < life.to);
             let end = life.map_or(Duration::MAX, |life| life.to);

@@ -70,8 +70,29 @@ async fn the_real_relay_is_reloaded_under_load_and_nobody_notices() {
     let both = [("a", &a), ("b", &b)];
     write(folder.path(), &yaml(&both, ""));
     let relay = Binary::start(folder.path());
+    let (longest, posted) = reload_under_load(&relay, |number| {
+        let history = format!("history: {{ keep: {number}d }}\n");
+        write(folder.path(), &yaml(&both, &history));
+    });
+    for standin in [&a, &b] {
+        let arrived = Clock::system()
+            .timeout(PATIENCE, standin.wait_for(posted))
+            .await;
+        assert_eq!(arrived.expect("all arrive").len(), posted, "none twice");
+        assert_eq!(standin.violations(), Vec::<String>::new());
+    }
+    figure!(
+        "20 reloads by signal and command: {posted} posted, 0 refused, 0 lost, 0 twice; the slowest answer took {longest:?}"
+    );
+    relay.ask_to_stop();
+    assert!(relay.wait().success());
+}
+
+/// Reloads twenty times, by signal and by command, while four connections post; how long the
+/// slowest answer took, and how many there were. `rewrite` makes each history another.
+fn reload_under_load(relay: &Binary, rewrite: impl Fn(usize)) -> (Duration, usize) {
     let (stop, posted) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let longest = std::thread::scope(|scope| {
+    let slowest = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
             .map(|client| {
                 let (hooks, stop, posted) = (relay.hooks, &stop, &posted);
@@ -80,10 +101,7 @@ async fn the_real_relay_is_reloaded_under_load_and_nobody_notices() {
             .collect();
         for number in 1..=20 {
             let seen = posted.load(Ordering::SeqCst);
-            write(
-                folder.path(),
-                &yaml(&both, &format!("history: {{ keep: {number}d }}\n")),
-            );
+            rewrite(number);
             if number % 2 == 0 {
                 relay.ask_to_reload();
                 while relay.log().matches("changed history").count() < number {
@@ -99,25 +117,10 @@ async fn the_real_relay_is_reloaded_under_load_and_nobody_notices() {
             }
         }
         stop.store(true, Ordering::SeqCst);
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap())
-            .max()
+        let slowest = clients.into_iter().map(|client| client.join().unwrap());
+        slowest.max().unwrap()
     });
-    let posted = posted.into_inner();
-    for standin in [&a, &b] {
-        let arrived = Clock::system()
-            .timeout(PATIENCE, standin.wait_for(posted))
-            .await;
-        assert_eq!(arrived.expect("all arrive").len(), posted, "none twice");
-        assert_eq!(standin.violations(), Vec::<String>::new());
-    }
-    figure!(
-        "20 reloads by signal and command: {posted} posted, 0 refused, 0 lost, 0 twice; the slowest answer took {:?}",
-        longest.unwrap()
-    );
-    relay.ask_to_stop();
-    assert!(relay.wait().success());
+    (slowest, posted.into_inner())
 }
 
 /// Posts until told to stop; how long the slowest answer took.

@@ -47,10 +47,11 @@ async fn append(queue: &Queue, to: &str) {
     let planned = Planned {
         event,
         facts: Facts::default(),
-        deliveries: vec![PlannedDelivery {
+        deliveries: [PlannedDelivery {
             destination: to.into(),
             route: None,
-        }],
+        }]
+        .into(),
     };
     let repeats = Repeats {
         redelivery: Redelivery::None,
