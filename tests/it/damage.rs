@@ -266,6 +266,21 @@ fn missing(ranges: impl Iterator<Item = (u64, u64)>) -> BTreeSet<u64> {
     ranges.flat_map(|(first, last)| first..=last).collect()
 }
 
+/// The same, of what salvage reports.
+fn missing_in(report: &Value) -> BTreeSet<u64> {
+    let ranges = report["missing"].as_array().unwrap().iter();
+    missing(ranges.map(|range| {
+        let number = |end: &str| range[end].as_u64().unwrap();
+        (number("first"), number("last"))
+    }))
+}
+
+/// The salvaged queue takes the place of the damaged one.
+fn put_in_place(data: &Path) {
+    std::fs::rename(data.join("queue"), data.join("queue.damaged")).unwrap();
+    std::fs::rename(data.join("queue.salvaged"), data.join("queue")).unwrap();
+}
+
 /// What was found about one damaged queue.
 #[derive(Debug, Default)]
 struct Outcome {
@@ -328,16 +343,9 @@ impl Sound {
             .into_iter()
             .flat_map(|first| self.events_of(first))
             .collect();
-        std::fs::rename(data.join("queue"), data.join("queue.damaged")).unwrap();
-        std::fs::rename(data.join("queue.salvaged"), data.join("queue")).unwrap();
+        put_in_place(data);
         let queue = open(data).unwrap();
-        let ranges = report["missing"].as_array().unwrap().iter();
-        let missing = missing(ranges.map(|missing| {
-            (
-                missing["first"].as_u64().unwrap(),
-                missing["last"].as_u64().unwrap(),
-            )
-        }));
+        let missing = missing_in(&report);
         let mut back = 0;
         for n in 1..=self.events {
             let event = queue.event(EventId(n)).await.unwrap();
@@ -534,7 +542,11 @@ async fn what_salvage_could_not_bring_back_is_shown_by_the_relay() {
                 .success()
         );
     }
-    let relay = Binary::start(folder.path());
+    shows_what_is_missing(folder.path());
+}
+
+fn shows_what_is_missing(folder: &Path) {
+    let relay = Binary::start(folder);
     let (status, ready) = binary::api(relay.admin, "GET", "/readyz", "").unwrap();
     let missing = ready["missing"].as_u64().unwrap();
     assert!(status == 200 && missing > 0, "{ready}");
@@ -583,9 +595,7 @@ async fn a_destination_whose_place_is_lost_comes_back_held_and_goes_on_when_told
         "{report}"
     );
 
-    std::fs::rename(copy.path().join("queue.salvaged"), copy.path().join("new")).unwrap();
-    std::fs::remove_dir_all(copy.path().join("queue")).unwrap();
-    std::fs::rename(copy.path().join("new"), copy.path().join("queue")).unwrap();
+    put_in_place(copy.path());
     let queue = open(copy.path()).unwrap();
     assert!(matches!(queue.next("waits").await.unwrap(), Next::Nothing));
     let lanes = queue.lanes();

@@ -1,13 +1,14 @@
 //! Salvage: a new queue from what can still be read of a damaged one. The old one is only read,
 //! byte by byte and without the database, so that no damage stops it and nothing in it changes.
 //!
-//! - [`segment`] and [`tree`] read: which key had which value last.
-//! - [`rebuild`] decides what that means: pages, lanes, records, and what is missing.
-//! - [`output`] writes the new queue.
+//! - `segment` and `tree` read: which key had which value last.
+//! - `rebuild`, `lanes` and `records` decide what that means, and `coverage` what is missing.
+//! - `output` writes the new queue.
 
 mod coverage;
 mod lanes;
 mod output;
+mod read;
 mod rebuild;
 mod records;
 pub(super) mod segment;

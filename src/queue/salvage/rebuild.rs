@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::queue::chunk::{self, Damaged, Kind, Of};
 use crate::queue::head::{Hashes, Head};
 use crate::queue::key::{self, LaneId};
 use crate::queue::open::FORMAT;
-use crate::queue::page::{self, Page};
-use crate::queue::record::Record;
+use crate::queue::page::Page;
 use crate::queue::salvage::Salvaged;
 use crate::queue::salvage::coverage::Coverage;
 use crate::queue::salvage::lanes::Lane;
@@ -84,13 +81,6 @@ impl<'a> Rebuild<'a> {
         rebuild.next = rebuild.next.max(next).max(said.1);
         rebuild.first = rebuild.mark("first")?.unwrap_or(1).max(said.0);
         Ok(rebuild)
-    }
-
-    pub(super) fn mark(&self, name: &str) -> anyhow::Result<Option<u64>> {
-        let value = self.tree.get(&key::mark(name))?;
-        Ok(value
-            .and_then(|value| value.try_into().ok())
-            .map(u64::from_be_bytes))
     }
 
     fn read_heads(&mut self) -> anyhow::Result<()> {
@@ -164,40 +154,6 @@ impl<'a> Rebuild<'a> {
             self.keep_stub(&head.stub())?;
         }
         Ok(true)
-    }
-
-    /// The page and the number of its chunks, if they are all whole.
-    fn read_page(&self, first: u64) -> anyhow::Result<Option<(Page, u32)>> {
-        let of = Of {
-            kind: Kind::Page,
-            sequence: first,
-            lane: 0,
-        };
-        let Some(raw) = self.join(of)? else {
-            return Ok(None);
-        };
-        let Ok(page) = page::decode(first, &raw) else {
-            return Ok(None);
-        };
-        let value = self.tree.get(&key::page_chunk(first, 0))?;
-        let chunks = chunk::count_from(&value.unwrap_or_default())?;
-        Ok(Some((page, chunks)))
-    }
-
-    /// What was cut into chunks, if it is whole.
-    pub(super) fn join(&self, of: Of) -> anyhow::Result<Option<Bytes>> {
-        let joined = chunk::join(of, |n| {
-            let key = match of.kind {
-                Kind::Page => key::page_chunk(of.sequence, n),
-                Kind::Copy | Kind::Sent => key::body_chunk(of.sequence, of.lane, n),
-            };
-            self.tree.get(&key).map_err(Trouble::Disk)
-        });
-        match joined {
-            Ok(joined) => Ok(joined),
-            Err(Trouble::Damaged) => Ok(None),
-            Err(Trouble::Disk(error)) => Err(error).context("read the old queue"),
-        }
     }
 
     /// Of a page without a head: whether retention had left it in the log.
@@ -293,12 +249,6 @@ impl<'a> Rebuild<'a> {
         self.pages.get(at).is_some_and(|page| page.contains(&event))
     }
 
-    /// The record of a delivery, if it can be read.
-    pub(super) fn record(&self, event: u64, lane: LaneId) -> anyhow::Result<Option<Record>> {
-        let value = self.tree.get(&key::record(event, lane))?;
-        Ok(value.and_then(|value| Record::decode(&value).ok()))
-    }
-
     /// Writes lanes and marks, and what is missing.
     pub(super) fn finish(mut self) -> anyhow::Result<Salvaged> {
         self.first = self.first.min(self.next);
@@ -335,15 +285,4 @@ fn head_of(page: &Page, chunks: u32) -> Head {
     }
     head.chunks = chunks;
     head
-}
-
-enum Trouble {
-    Damaged,
-    Disk(std::io::Error),
-}
-
-impl From<Damaged> for Trouble {
-    fn from(_: Damaged) -> Trouble {
-        Trouble::Damaged
-    }
 }
