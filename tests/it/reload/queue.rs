@@ -50,7 +50,8 @@ async fn append(queue: &Queue, to: &str) {
         deliveries: [PlannedDelivery {
             destination: to.into(),
             route: None,
-        }].into(),
+        }]
+        .into(),
     };
     let repeats = Repeats {
         redelivery: Redelivery::None,
