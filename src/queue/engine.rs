@@ -69,7 +69,7 @@ pub(super) struct Shared {
     /// What damage has taken of it.
     pub(super) missing: Vec<Missing>,
     /// The last plan, as asked for and with its lanes.
-    pub(super) last_plan: Option<(Arc<[PlannedDelivery]>, Arc<[Planned]>)>,
+    pub(super) last_plan: Option<LastPlan>,
     pub(super) next_attempt: u64,
     pub(super) attempts_reserved: u64,
     pub(super) serial: u64,
@@ -100,6 +100,9 @@ pub(super) struct Log {
     /// Events whose pages are there.
     pub(super) events: u64,
 }
+
+/// A plan as asked for, and with its lanes.
+type LastPlan = (Arc<[PlannedDelivery]>, Arc<[Planned]>);
 
 /// An event that waits to be appended.
 pub(super) struct Request {

@@ -86,20 +86,27 @@ impl Engine {
             Range::One(event) => return self.cancel_these(id, vec![event.0]).await,
             Range::All | Range::KeptBack => self.cancel_log(id, range).await?,
         };
-        while range == Range::All {
-            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
-            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
-            let some = self.cancel_these(id, single).await?;
-            cancelled += some;
-            if some == 0 {
-                break;
-            }
+        if range == Range::All {
+            cancelled += self.cancel_singly(id, until).await?;
         }
         info!(
             destination.name = destination,
             cancelled, "{cancelled} deliveries to {destination} are cancelled"
         );
         Ok(cancelled)
+    }
+
+    /// Cancels what waits beside the log, a part at a time; says how many.
+    async fn cancel_singly(self: &Arc<Engine>, id: LaneId, until: u64) -> Result<u64, QueueError> {
+        let mut cancelled = 0;
+        loop {
+            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
+            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
+            match self.cancel_these(id, single).await? {
+                0 => return Ok(cancelled),
+                some => cancelled += some,
+            }
+        }
     }
 
     /// Cancels what waits in the log with one write, whatever its number; says how many.
