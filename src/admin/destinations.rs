@@ -107,7 +107,7 @@ fn rest_of(text: &str) -> Result<Rest, ApiError> {
 /// A summary is a message to people: whoever takes Gogs' format could not read it.
 fn takes_summaries(destination: Option<&Destination>, name: &str) -> Result<(), ApiError> {
     match destination.map(|destination| &destination.kind) {
-        Some(Kind::Slack(_) | Kind::Discord(_) | Kind::Console) => Ok(()),
+        Some(Kind::Slack(_) | Kind::Discord(_) | Kind::DingTalk(_) | Kind::Console) => Ok(()),
         Some(Kind::Gogs(_)) => Err(ApiError::new(
             StatusCode::CONFLICT,
             format!("{name} takes Gogs' format, which has no form for a summary"),

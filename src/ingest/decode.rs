@@ -10,8 +10,6 @@ use super::verify::Verified;
 use crate::clock::Timestamp;
 use crate::event::{Event, Facts, is_name};
 
-/// A longer event name is not one; in bytes.
-
 /// A longer delivery id is not one; in bytes.
 const LONGEST_ID: usize = 200;
 

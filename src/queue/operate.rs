@@ -86,14 +86,8 @@ impl Engine {
             Range::One(event) => return self.cancel_these(id, vec![event.0]).await,
             Range::All | Range::KeptBack => self.cancel_log(id, range).await?,
         };
-        while range == Range::All {
-            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
-            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
-            let some = self.cancel_these(id, single).await?;
-            cancelled += some;
-            if some == 0 {
-                break;
-            }
+        if range == Range::All {
+            cancelled += self.cancel_singles(id, until).await?;
         }
         info!(
             destination.name = destination,
@@ -115,6 +109,19 @@ impl Engine {
         };
         self.durable(stamp).await?;
         Ok(cancelled)
+    }
+
+    /// Cancels, in steps, what of the lane is under way or waits outside the log, before `until`.
+    async fn cancel_singles(self: &Arc<Engine>, id: LaneId, until: u64) -> Result<u64, QueueError> {
+        let mut cancelled = 0;
+        loop {
+            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
+            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
+            match self.cancel_these(id, single).await? {
+                0 => return Ok(cancelled),
+                some => cancelled += some,
+            }
+        }
     }
 
     async fn cancel_these(
