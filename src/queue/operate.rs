@@ -87,26 +87,13 @@ impl Engine {
             Range::All | Range::KeptBack => self.cancel_log(id, range).await?,
         };
         if range == Range::All {
-            cancelled += self.cancel_singly(id, until).await?;
+            cancelled += self.cancel_singles(id, until).await?;
         }
         info!(
             destination.name = destination,
             cancelled, "{cancelled} deliveries to {destination} are cancelled"
         );
         Ok(cancelled)
-    }
-
-    /// Cancels what waits beside the log, a part at a time; says how many.
-    async fn cancel_singly(self: &Arc<Engine>, id: LaneId, until: u64) -> Result<u64, QueueError> {
-        let mut cancelled = 0;
-        loop {
-            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
-            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
-            match self.cancel_these(id, single).await? {
-                0 => return Ok(cancelled),
-                some => cancelled += some,
-            }
-        }
     }
 
     /// Cancels what waits in the log with one write, whatever its number; says how many.
@@ -122,6 +109,19 @@ impl Engine {
         };
         self.durable(stamp).await?;
         Ok(cancelled)
+    }
+
+    /// Cancels, in steps, what of the lane is under way or waits outside the log, before `until`.
+    async fn cancel_singles(self: &Arc<Engine>, id: LaneId, until: u64) -> Result<u64, QueueError> {
+        let mut cancelled = 0;
+        loop {
+            let single = self.blocking(move |engine| engine.waiting_singly(id, until));
+            let single = single.await?.map_err(|_| QueueError::Unavailable)?;
+            match self.cancel_these(id, single).await? {
+                0 => return Ok(cancelled),
+                some => cancelled += some,
+            }
+        }
     }
 
     async fn cancel_these(
