@@ -369,10 +369,8 @@ impl Sound {
             queue.missing().len(),
             report["missing"].as_array().unwrap().len()
         );
-        let waits = queue
-            .lanes()
-            .into_iter()
-            .find(|lane| &*lane.destination == "waits");
+        let mut lanes = queue.lanes().into_iter();
+        let waits = lanes.find(|lane| &*lane.destination == "waits");
         // Without any page nobody knows that there was such a lane.
         assert_eq!(waits.map_or(0, |lane| lane.waiting), back, "{report}");
         queue.close().await;

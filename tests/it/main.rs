@@ -12,7 +12,8 @@
 macro_rules! figure {
     ($($words:tt)*) => {{
         use std::io::Write;
-        writeln!(std::io::stderr(), $($words)*).unwrap();
+        let words = format!($($words)*);
+        std::io::stderr().write_all(format!("{words}\n").as_bytes()).unwrap();
     }};
 }
 

@@ -297,6 +297,7 @@ fn discord_urls_are_sent_to_version_ten_with_wait_and_thread() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn dingtalk_is_read_by_its_errcode_because_it_always_answers_200() {
     use Reason::{ClientError, ContentRefused, EndpointGone, EndpointRefused, ServerError};
     let check = |body: &str, want: Verdict, words: &str| {

@@ -150,7 +150,7 @@ fn action(dice: &mut Dice, body: Body) -> Action {
         (1..=2, _) => Action::Resume(name),
         (3..=4, _) => Action::Reload(dice.below(VARIANTS as u64) as usize),
         (5, _) => Action::Cancel(name),
-        (6, _) => Action::Leave(name, *dice.of(&["keep", "dead", "summary"])),
+        (6, _) => Action::Leave(name, dice.of::<&str>(&["keep", "dead", "summary"])),
         (7, _) if dice.percent(30) => Action::Discard(name),
         (7, _) => Action::Redeliver(name),
         (8..=9, Body::Inside { .. }) => Action::Jump(*dice.of(&[HOUR, -HOUR])),

@@ -87,132 +87,11 @@ async fn played(play: impl FnOnce(&Running) + Send + 'static) -> (StandIn, Stand
 #[tokio::test(flavor = "multi_thread")]
 async fn a_night_with_a_held_destination() {
     let (slack, gogs) = played(|relay| {
-        relay.run("send", 0, "202");
-        // What it is, since when, and when it is tried again.
-        relay.until("destinations list", "held");
-        let list = relay.run("destinations list", 0, "action_prohibited");
-        assert!(list.contains("(since 20"), "{list}");
-        let held = relay.run("deliveries list --state held", 0, "1:chat");
-        assert!(held.contains("the destination is held since 20"), "{held}");
-        relay.run("deliveries show 1:chat", 0, "the destination is held since");
-        relay.run("send --event issues", 0, "202");
-        relay.run("send", 0, "202");
-
-        relay.run(
-            "destinations resume chat --newer-than yesterday",
-            1,
-            "RFC 3339",
-        );
-        relay.run(
-            "destinations resume chat --rest burn",
-            1,
-            "keep, dead and summary",
-        );
-        relay.run(
-            "destinations resume ci --rest summary",
-            1,
-            "leave the rest to keep or dead",
-        );
-        relay.run(
-            "destinations resume chat --newer-than 0s --rest keep",
-            0,
-            "3 deliveries stay held",
-        );
-        relay.run("destinations list", 0, "3 kept back (since 20");
-        relay.run(
-            "destinations discard chat --kept-back --dry-run",
-            0,
-            "3 deliveries to chat would",
-        );
-        relay.run("deliveries cancel 3:chat", 0, "cancelled");
-        relay.run(
-            "destinations resume chat --rest dead",
-            0,
-            "2 deliveries became dead letters",
-        );
-        relay.until("deliveries list --state dead", "2:chat");
-        let dead = relay.run("deliveries list --state dead", 0, "left behind when");
-        assert!(dead.contains("kept until 20"), "{dead}");
-
-        relay.run("deliveries redeliver", 2, "--state");
-        relay.run(
-            "deliveries redeliver 1:chat --state dead",
-            2,
-            "cannot be used with",
-        );
-        relay.run("deliveries redeliver --state held", 1, "must be dead");
-        relay.run(
-            "deliveries redeliver --state dead --destination chat --dry-run",
-            0,
-            "2 deliveries would be sent again",
-        );
-        relay.run(
-            "deliveries redeliver --state dead --destination chat",
-            2,
-            "--yes",
-        );
-        relay.run(
-            "deliveries redeliver --state dead --event issues --yes",
-            0,
-            "1 delivery on their way again",
-        );
-        relay.run(
-            "deliveries redeliver --state dead --yes",
-            0,
-            "1 delivery on",
-        );
-        relay.run(
-            "deliveries redeliver --state dead --yes",
-            0,
-            "no deliveries",
-        );
-        relay.until(
-            "deliveries list --state delivered --destination chat",
-            "1:chat",
-        );
-        relay.until(
-            "deliveries list --state delivered --destination chat",
-            "2:chat",
-        );
-
-        // Gogs' own button: what was not delivered goes again, and what waits is not doubled.
-        let body = r#"{"ref":"refs/heads/main"}"#;
-        let mut gogs = Client::connect(relay.relay.hooks).unwrap();
-        let mut press = || {
-            let answer = gogs.deliver("gogs", "night-shift", "the-button", body);
-            let answer = answer.unwrap();
-            (answer.status, answer.body)
-        };
-        relay.run("destinations hold chat", 0, "chat is held");
-        assert_eq!(press().0, 202);
-        relay.until("deliveries list --state delivered --destination ci", "4:ci");
-        let again = |requeued: &str| {
-            let body = format!(r#"{{"event":4,"duplicate":true,"requeued":{requeued}}}"#);
-            (200, body)
-        };
-        assert_eq!(press(), again("[]"), "one is delivered, the other waits");
-        relay.run("deliveries cancel 4:chat", 0, "cancelled");
-        assert_eq!(press(), again(r#"["chat"]"#));
-        assert_eq!(press(), again("[]"));
-        relay.run("destinations discard chat --yes", 0, "cancelled 1 delivery");
-        relay.run("destinations resume chat", 0, "goes on");
-
-        relay.run("destinations hold chat --reason repairs", 0, "chat is held");
-        relay.run("destinations list", 0, "repairs (since 20");
-        relay.run("send", 0, "202");
-        relay.run("send --event release", 0, "202");
-        relay.run(
-            "destinations resume chat --newer-than 0s --rest summary",
-            0,
-            "one message sums up 2 deliveries",
-        );
-        relay.until("deliveries list --state skipped", "5:chat");
-        relay.until("deliveries list --event summary", "delivered");
-        relay.run(
-            "destinations discard chat --yes",
-            0,
-            "nothing waits for chat",
-        );
+        is_held(relay);
+        leaves_behind(relay);
+        sends_again(relay);
+        presses_the_button(relay);
+        sums_up(relay);
     })
     .await;
     let texts: Vec<String> = slack
@@ -230,6 +109,143 @@ async fn a_night_with_a_held_destination() {
         gogs.received().len(),
         6,
         "another destination is not concerned"
+    );
+}
+
+fn is_held(relay: &Running) {
+    relay.run("send", 0, "202");
+    // What it is, since when, and when it is tried again.
+    relay.until("destinations list", "held");
+    let list = relay.run("destinations list", 0, "action_prohibited");
+    assert!(list.contains("(since 20"), "{list}");
+    let held = relay.run("deliveries list --state held", 0, "1:chat");
+    assert!(held.contains("the destination is held since 20"), "{held}");
+    relay.run("deliveries show 1:chat", 0, "the destination is held since");
+    relay.run("send --event issues", 0, "202");
+    relay.run("send", 0, "202");
+}
+
+fn leaves_behind(relay: &Running) {
+    relay.run(
+        "destinations resume chat --newer-than yesterday",
+        1,
+        "RFC 3339",
+    );
+    relay.run(
+        "destinations resume chat --rest burn",
+        1,
+        "keep, dead and summary",
+    );
+    relay.run(
+        "destinations resume ci --rest summary",
+        1,
+        "leave the rest to keep or dead",
+    );
+    relay.run(
+        "destinations resume chat --newer-than 0s --rest keep",
+        0,
+        "3 deliveries stay held",
+    );
+    relay.run("destinations list", 0, "3 kept back (since 20");
+    relay.run(
+        "destinations discard chat --kept-back --dry-run",
+        0,
+        "3 deliveries to chat would",
+    );
+    relay.run("deliveries cancel 3:chat", 0, "cancelled");
+    relay.run(
+        "destinations resume chat --rest dead",
+        0,
+        "2 deliveries became dead letters",
+    );
+    relay.until("deliveries list --state dead", "2:chat");
+    let dead = relay.run("deliveries list --state dead", 0, "left behind when");
+    assert!(dead.contains("kept until 20"), "{dead}");
+}
+
+fn sends_again(relay: &Running) {
+    relay.run("deliveries redeliver", 2, "--state");
+    relay.run(
+        "deliveries redeliver 1:chat --state dead",
+        2,
+        "cannot be used with",
+    );
+    relay.run("deliveries redeliver --state held", 1, "must be dead");
+    relay.run(
+        "deliveries redeliver --state dead --destination chat --dry-run",
+        0,
+        "2 deliveries would be sent again",
+    );
+    relay.run(
+        "deliveries redeliver --state dead --destination chat",
+        2,
+        "--yes",
+    );
+    relay.run(
+        "deliveries redeliver --state dead --event issues --yes",
+        0,
+        "1 delivery on their way again",
+    );
+    relay.run(
+        "deliveries redeliver --state dead --yes",
+        0,
+        "1 delivery on",
+    );
+    relay.run(
+        "deliveries redeliver --state dead --yes",
+        0,
+        "no deliveries",
+    );
+    relay.until(
+        "deliveries list --state delivered --destination chat",
+        "1:chat",
+    );
+    relay.until(
+        "deliveries list --state delivered --destination chat",
+        "2:chat",
+    );
+}
+
+fn presses_the_button(relay: &Running) {
+    // Gogs' own button: what was not delivered goes again, and what waits is not doubled.
+    let body = r#"{"ref":"refs/heads/main"}"#;
+    let mut gogs = Client::connect(relay.relay.hooks).unwrap();
+    let mut press = || {
+        let answer = gogs.deliver("gogs", "night-shift", "the-button", body);
+        let answer = answer.unwrap();
+        (answer.status, answer.body)
+    };
+    relay.run("destinations hold chat", 0, "chat is held");
+    assert_eq!(press().0, 202);
+    relay.until("deliveries list --state delivered --destination ci", "4:ci");
+    let again = |requeued: &str| {
+        let body = format!(r#"{{"event":4,"duplicate":true,"requeued":{requeued}}}"#);
+        (200, body)
+    };
+    assert_eq!(press(), again("[]"), "one is delivered, the other waits");
+    relay.run("deliveries cancel 4:chat", 0, "cancelled");
+    assert_eq!(press(), again(r#"["chat"]"#));
+    assert_eq!(press(), again("[]"));
+    relay.run("destinations discard chat --yes", 0, "cancelled 1 delivery");
+    relay.run("destinations resume chat", 0, "goes on");
+}
+
+fn sums_up(relay: &Running) {
+    relay.run("destinations hold chat --reason repairs", 0, "chat is held");
+    relay.run("destinations list", 0, "repairs (since 20");
+    relay.run("send", 0, "202");
+    relay.run("send --event release", 0, "202");
+    relay.run(
+        "destinations resume chat --newer-than 0s --rest summary",
+        0,
+        "one message sums up 2 deliveries",
+    );
+    relay.until("deliveries list --state skipped", "5:chat");
+    relay.until("deliveries list --event summary", "delivered");
+    relay.run(
+        "destinations discard chat --yes",
+        0,
+        "nothing waits for chat",
     );
 }
 

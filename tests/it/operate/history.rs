@@ -3,9 +3,13 @@
 use gogs_relay::clock::Timestamp;
 use gogs_relay::delivery::{Reason, State};
 use gogs_relay::event::EventId;
-use gogs_relay::queue::{Filter, Settlement};
+use gogs_relay::queue::{Delivery, Filter, Settlement};
 
 use super::desk::{Desk, HOUR, NOON, strict};
+
+fn id(it: &Delivery) -> String {
+    format!("{}:{}", it.event, it.destination.as_deref().unwrap_or(""))
+}
 
 #[tokio::test]
 async fn a_delivery_is_found_by_all_that_is_known_of_it() {
@@ -20,13 +24,8 @@ async fn a_delivery_is_found_by_all_that_is_known_of_it() {
     }
     desk.attempt("ci", Settlement::Dead(Reason::ContentRefused))
         .await;
-    let events = async |filter: Filter| -> Vec<String> {
-        let found = desk.find(filter).await;
-        let id = |it: &gogs_relay::queue::Delivery| {
-            format!("{}:{}", it.event, it.destination.as_deref().unwrap_or(""))
-        };
-        found.iter().map(id).collect()
-    };
+    let events =
+        async |filter: Filter| -> Vec<String> { desk.find(filter).await.iter().map(id).collect() };
     let by = Filter::default;
     let chat = Filter {
         destination: Some("chat".into()),
