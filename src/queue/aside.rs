@@ -151,10 +151,12 @@ impl Lane {
     /// Cancels what waits in the log before `end`, or what of it is kept back, but for what is
     /// out; says how many.
     pub(super) fn cancel_log(&mut self, range: Range, end: u64, now: Timestamp) -> u64 {
-        let mut cancelled = 0;
+        let mut cancelled = match range {
+            Range::All => self.waiting_aside(),
+            _ => self.undecided_aside(),
+        };
         for aside in self.asides.iter_mut().filter(|aside| aside.fate.waits()) {
             if range == Range::All || aside.fate == Fate::KeptBack {
-                cancelled += aside.count;
                 aside.fate = Fate::Cancelled;
                 aside.since = now;
             }
@@ -170,7 +172,18 @@ impl Lane {
         cancelled
     }
 
-    /// How many are kept back, and since when.
+    /// Deliveries that are kept back until a person decides, and the parked ones that share their
+    /// fate. Those that are being summed up are decided.
+    pub(super) fn undecided_aside(&self) -> u64 {
+        let is_kept = |aside: &&Aside| aside.fate == Fate::KeptBack;
+        let in_log = self.asides.iter().filter(is_kept).map(|kept| kept.count);
+        let parked = self.parked.iter().filter(|(event, parked)| {
+            parked.round == 1 && self.stopped_at(**event).as_ref().is_some_and(is_kept)
+        });
+        in_log.sum::<u64>() + parked.count() as u64
+    }
+
+    /// How many are kept back, those that are being summed up among them, and since when.
     pub(super) fn kept_back(&self) -> Option<(u64, Timestamp)> {
         let is_kept = |aside: &&Aside| matches!(aside.fate, Fate::KeptBack | Fate::Counted);
         let kept = || self.asides.iter().filter(is_kept);

@@ -103,13 +103,13 @@ impl Lane {
 
     /// What was kept back goes first now, or is left to another fate; says how much stays behind.
     pub(super) fn resume_asides(&mut self, rest: Option<Rest>, now: Timestamp) -> u64 {
-        let parked = self.kept_back().map_or(0, |(count, _)| count);
+        let undecided = self.undecided_aside();
         let mut left = 0;
         for aside in &mut self.asides {
             match (aside.fate, rest) {
                 (Fate::KeptBack, None) => aside.fate = Fate::Resumed,
                 (Fate::KeptBack, Some(rest)) => {
-                    left = parked;
+                    left = undecided;
                     *aside = aside.clone().left_to(rest, now);
                 }
                 _ => {}

@@ -55,10 +55,7 @@ impl Engine {
         let lane = self.shared().lane_id(destination)?;
         match range {
             Range::All => Ok(self.shared().lane(lane).waiting()),
-            Range::KeptBack => {
-                let kept = self.shared().lane(lane).kept_back();
-                Ok(kept.map_or(0, |(count, _)| count))
-            }
+            Range::KeptBack => Ok(self.shared().lane(lane).undecided_aside()),
             Range::One(event) => {
                 let place = self
                     .blocking(move |engine| engine.place_of(lane, event.0))
