@@ -47,8 +47,15 @@ struct Story {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     attempts: Vec<Attempt>,
-    /// How often each event was tried in its own turn, and whether it was delivered.
+    /// How often each event was tried, looks past the head among it, and whether it was delivered.
     ends: BTreeMap<usize, (u32, bool)>,
+}
+
+impl Outcome {
+    fn requests(&self, event: usize) -> u32 {
+        let requests = self.attempts.iter().filter(|(_, of)| *of == event);
+        requests.count().try_into().unwrap()
+    }
 }
 
 impl Story {
@@ -77,7 +84,7 @@ impl Story {
                 tries += 1;
                 if !self.outage.contains(&now) {
                     failing = None;
-                    outcome.ends.insert(event, (tries, true));
+                    outcome.ends.insert(event, (outcome.requests(event), true));
                     break;
                 }
                 let since = *failing.get_or_insert(now);
@@ -89,7 +96,7 @@ impl Story {
                         0
                     };
                 if now - moved.max(arrival) > 3 * DAY {
-                    outcome.ends.insert(event, (tries, false));
+                    outcome.ends.insert(event, (outcome.requests(event), false));
                     break;
                 }
                 due = now + (1 << (tries - 1).min(10)).min(600);
