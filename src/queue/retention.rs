@@ -70,11 +70,14 @@ impl Retention {
                 is_behind |= walk.step(engine)?;
             }
         }
-        for _ in 0..PAGES {
-            if engine.shared().pending.bytes() >= WINDOW || !self.remove_page(engine)? {
-                break;
-            }
+        let mut pages = 0;
+        while pages < PAGES
+            && engine.shared().pending.bytes() < WINDOW
+            && self.remove_page(engine)?
+        {
+            pages += 1;
         }
+        is_behind |= pages == PAGES;
         if is_behind {
             engine.shared().urgent = true;
         }
