@@ -279,6 +279,30 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_raw_text_joins_nothing_that_stands_behind_it() {
+        for (end, kept) in [
+            ("a <", "a <"),
+            ("a \\", "a \\"),
+            ("[x]", "[x]"),
+            ("[x](", "[x]"),
+            ("[x](htt", "[x]"),
+        ] {
+            let raw = dingtalk_raw(end);
+            assert_eq!(raw.replacen('\u{200b}', "", 1), end);
+            assert!(raw.starts_with(&format!("{kept}\u{200b}")), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_of_a_raw_text_hides_nothing() {
+        assert_eq!(discord_raw("<\u{fdd0}@1>"), "<\u{200b}@1>");
+        assert_eq!(
+            discord_raw("[x]\u{fdd1}(https://e)"),
+            "[x]\u{200b}(https://e)"
+        );
+    }
+
+    #[test]
     fn a_link_cannot_be_left_from_inside() {
         let slack = Format::Slack.link("a|<b>\nc", "https://h/x|y> z", Label::Plain);
         assert_eq!(slack, "<https://h/x%7Cy%3E%20z|a|&lt;b&gt; c>");

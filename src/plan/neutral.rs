@@ -77,18 +77,18 @@ pub(super) fn markdown_plain(text: &str) -> String {
 
 /// Keeps Markdown but for what reaches people or hides where a link goes.
 pub(super) fn discord_raw(text: &str) -> String {
+    let text = text.replace(is_reserved, "");
     let mut written = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
-        if is_reserved(character) {
-            continue;
-        }
         let after = &text[at + character.len_utf8()..];
         if at == 0 && character == '(' && starts_like_target(after) {
             written.push(ZERO_WIDTH_SPACE);
         }
         written.push(character);
         let breaks = match character {
-            '<' => after.starts_with(['@', '#']),
+            // What stands behind the end is not known here, and could be completed or unescaped.
+            '\\' => after.is_empty(),
+            '<' => after.is_empty() || after.starts_with(['@', '#']),
             ']' => after.strip_prefix('(').is_some_and(starts_like_target),
             _ => false,
         };
@@ -110,7 +110,7 @@ pub(super) fn dingtalk_raw(text: &str) -> String {
             '<' => {
                 after.starts_with(|next: char| next.is_ascii_alphabetic() || "/!?".contains(next))
             }
-            ']' => after.starts_with([':', '[']),
+            ']' => after.is_empty() || after.starts_with([':', '[']),
             _ => false,
         };
         if breaks {
@@ -174,11 +174,12 @@ pub(super) fn starts_like_url(text: &str) -> bool {
     starts("https://") || starts("http://")
 }
 
-/// Whether a link's target could begin here: `<`, then a scheme and a colon.
+/// Whether a link's target could begin here: `<`, then a scheme and a colon, or the end, behind
+/// which the rest of one may stand.
 fn starts_like_target(text: &str) -> bool {
     let text = text.trim_start_matches([' ', '\n', '<', MARK]);
     let scheme = text.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
-    scheme.is_some_and(|end| end > 0 && text[end..].starts_with(':'))
+    scheme.is_none_or(|end| end > 0 && text[end..].starts_with(':'))
 }
 
 /// Whether what follows an `@` makes it reach a whole channel, on Discord, Slack or its kin.
