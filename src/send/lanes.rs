@@ -6,6 +6,7 @@
 //! among `limits.sends` behind those of the other lanes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,24 +77,29 @@ impl Lanes {
 
     /// Delivers until `shutdown`. Then nothing new is taken, what is under way may end within
     /// `grace`, and the rest is dropped: its leases go back to the queue.
-    pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) {
+    pub async fn run(self, shutdown: CancellationToken, grace: Duration) {
+        // Without a budget, or others would run before all that are woken stand in the line.
+        tokio::task::unconstrained(self.dispatch(shutdown, grace)).await;
+    }
+
+    async fn dispatch(mut self, shutdown: CancellationToken, grace: Duration) {
         let mut schedule = Schedule::new(self.worker.clone());
         self.take_settings(&mut schedule);
         let queue = self.worker.queue.clone();
         let mut woken = pin!(queue.woken());
         loop {
-            schedule.begin();
             let due = schedule.next_due();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                rested = schedule.rested() => schedule.note(rested),
                 lanes = &mut woken => {
                     lanes.iter().for_each(|lane| schedule.wake(lane));
                     woken.set(queue.woken());
                 }
+                rested = schedule.rested() => schedule.note(rested),
                 () = until(&self.clock, due) => schedule.wake_due(self.clock.elapsed()),
                 Ok(()) = self.settings.changed() => self.take_settings(&mut schedule),
+                () = ready(()), if !schedule.called.is_empty() => schedule.begin(),
             }
         }
         self.worker.stop.cancel();
@@ -217,8 +223,8 @@ impl Schedule {
         }
     }
 
-    /// Lets those begin that were called. All are in the line before the first of them can line
-    /// up for its second turn.
+    /// Lets those begin that were called, once nothing else is known to be done. All are in the
+    /// line before the first of them can line up for its second turn.
     fn begin(&mut self) {
         for (name, line) in self.called.drain(..) {
             let working = self.worker.clone().work(name.clone(), line);
