@@ -355,6 +355,14 @@ impl Oracle {
         (life.to <= again && (was_killed || was_full)).then_some(unsynced)
     }
 
+    /// Whether it had a 200 before `other` that broke off behind its head, which says yes to
+    /// a sender in Gogs' format, and a kill had that forgotten until it came `again`.
+    fn was_taken_and_forgotten(&self, story: &Story<'_>, other: Duration, again: Duration) -> bool {
+        let broke_off = |hit: &&&Hit| hit.status == 200 && hit.answered.is_none() && hit.at < other;
+        let mut hits = story.hits.iter().filter(broke_off);
+        hits.any(|hit| self.was_forgotten(hit, again).is_some())
+    }
+
     /// In a strict lane first rounds begin in the order of the events, and end so too, but for
     /// those that are passed by the poison rule.
     fn judge_order(&self, stories: &[Story<'_>], findings: &mut Findings) {
@@ -382,6 +390,7 @@ impl Oracle {
             if let (Some(first), Some(second)) = (yes(one), yes(other))
                 && first > second
                 && !self.may_be_late(one, first)
+                && !self.was_taken_and_forgotten(one, second, first)
             {
                 let failures = one.hits.iter().filter(|hit| hit.at < second);
                 if failures.filter(|hit| hit.counts_for_poison()).count() < POISON_AFTER {
