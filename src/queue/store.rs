@@ -68,6 +68,10 @@ impl From<sled::Error> for Fault {
     fn from(error: sled::Error) -> Fault {
         match error {
             sled::Error::Corruption { .. } => Fault::Damaged(crate::queue::chunk::Damaged),
+            // The file ends before something that it refers to.
+            sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Fault::Damaged(crate::queue::chunk::Damaged)
+            }
             other => Fault::Database(other),
         }
     }
@@ -314,7 +318,9 @@ fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
     let db = match open_sled(folder) {
         Ok(db) => db,
         // A full disk is no damage: the snapshot is not to blame.
-        Err(first @ sled::Error::Io(_)) => return Err(first).context("open the queue's database"),
+        Err(sled::Error::Io(first)) if first.kind() != io::ErrorKind::UnexpectedEof => {
+            return Err(first).context("open the queue's database");
+        }
         Err(first) => {
             if !set_snapshots_aside(folder)? {
                 return Err(first).context(is_damaged(folder));

@@ -4,6 +4,7 @@
 //! `DAMAGE_FLIPS`, `DAMAGE_CUTS` and `DAMAGE_EVENTS` set the numbers, `DAMAGE_SEED` the dice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -442,7 +443,7 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
             let outcome = sound
                 .damaged(|db| {
                     if kind == "cuts" {
-                        let db = std::fs::File::options().write(true).open(db).unwrap();
+                        let db = File::options().write(true).open(db).unwrap();
                         return db.set_len(at).unwrap();
                     }
                     let mut bytes = std::fs::read(db).unwrap();
@@ -463,6 +464,23 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
             times - opened,
             times * sound.events,
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_a_file_ends_too_early_the_relay_opens_it_or_says_what_to_do() {
+    let sounds = Sound::both(1_000).await;
+    let cuts = number("DAMAGE_CUTS", 64);
+    for sound in &sounds {
+        for cut in 0..cuts {
+            let copy = tempfile::tempdir().unwrap();
+            copy_folder(sound.folder.path(), copy.path());
+            let db = File::options()
+                .write(true)
+                .open(copy.path().join("queue/db"));
+            db.unwrap().set_len(sound.length * cut / cuts).unwrap();
+            sound.opened(copy.path()).await;
+        }
     }
 }
 
@@ -508,11 +526,9 @@ fn whoever_comes_second_is_told_who_has_the_queue() {
 async fn what_salvage_could_not_bring_back_is_shown_by_the_relay() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let [sound, _] = Sound::both(400).await;
+    let [sound, _] = Sound::both(1_000).await;
     copy_folder(sound.folder.path(), &data);
-    let db = std::fs::File::options()
-        .write(true)
-        .open(data.join("queue/db"));
+    let db = File::options().write(true).open(data.join("queue/db"));
     db.unwrap().set_len(sound.length / 2).unwrap();
     relay_yaml(folder.path());
     let config = folder.path().join("relay.yaml");
