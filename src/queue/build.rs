@@ -15,7 +15,7 @@ use crate::queue::writer::PAGE;
 use crate::queue::{Appended, QueueError};
 
 /// A page is cut where its events take so many bytes.
-const RAW: usize = 256 << 10;
+pub(super) const RAW: usize = 256 << 10;
 
 /// A page ready to be written, and who waits for it.
 pub(super) struct Built {

@@ -3,7 +3,7 @@
 //! or two that a single delivery needs.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -36,6 +36,9 @@ pub(super) struct Engine {
     pub(super) disk: Disk,
     pub(super) store: Store,
     pub(super) cache: Mutex<Cache>,
+    /// Held while a head and what belongs to it are read together: pages are merged only when
+    /// nobody does. Nobody waits to have it alone, so it may be taken twice.
+    pub(super) pages_stand: RwLock<()>,
     /// Held while a large page is read.
     pub(super) large_reads: Mutex<()>,
     shared: Mutex<Shared>,
@@ -128,6 +131,7 @@ impl Engine {
             clock,
             store,
             cache: Mutex::default(),
+            pages_stand: RwLock::default(),
             large_reads: Mutex::default(),
             shared: Mutex::new(shared),
             work: Condvar::new(),
@@ -144,6 +148,12 @@ impl Engine {
 
     pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pages stay as they are until this is dropped.
+    pub(super) fn standing_pages(&self) -> RwLockReadGuard<'_, ()> {
+        let standing = self.pages_stand.read();
+        standing.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now(&self) -> Now {

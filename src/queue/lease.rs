@@ -189,6 +189,7 @@ impl Engine {
         from: u64,
     ) -> Result<Option<Arc<Page>>, QueueError> {
         let found = self.blocking(move |engine| {
+            let _standing = engine.standing_pages();
             let head = engine.head_with(lane, from)?;
             if let Some(head) = &head {
                 let loaded = engine.load(head);

@@ -51,6 +51,7 @@ impl Engine {
         from: u64,
         mut each: impl FnMut(Head) -> bool,
     ) -> Result<(), Fault> {
+        let _standing = self.standing_pages();
         let from = self.head_of(from)?.map_or(from, |head| head.first);
         let mut range = key::head(from)..key::all(b"h").end;
         loop {

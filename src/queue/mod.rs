@@ -35,6 +35,7 @@ mod leave;
 mod listing;
 mod load;
 mod lock;
+mod merge;
 mod missing;
 mod model;
 mod open;

@@ -49,6 +49,7 @@ impl Engine {
         if let Some(page) = self.cache().get(sequence) {
             return Ok(Some(page));
         }
+        let _standing = self.standing_pages();
         let Some(head) = self.head_of(sequence)?.filter(|head| !head.is_stub()) else {
             return Ok(None);
         };
@@ -73,7 +74,8 @@ impl Engine {
         Ok(head.range().contains(&sequence).then_some(head))
     }
 
-    /// Reads the page of a head that is no stub.
+    /// Reads the page of a head that is no stub. Others than the writer read the head under the
+    /// same [`standing_pages`](Engine::standing_pages).
     pub(super) fn load(&self, head: &Head) -> Result<Arc<Page>, Fault> {
         // Lanes that come to a large event together read it once.
         let may_be_large = head.events.len() == 1 && head.chunks > FEW;
@@ -103,6 +105,7 @@ impl Engine {
 
     /// The first head at or after `from` with an event for `lane` at or after it.
     pub(super) fn head_with(&self, lane: LaneId, from: u64) -> Result<Option<Head>, Fault> {
+        let _standing = self.standing_pages();
         if let Some(head) = self.head_of(from)?
             && (from..head.range().end).any(|sequence| head.goes_to(sequence, lane))
         {

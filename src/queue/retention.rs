@@ -12,6 +12,7 @@ use crate::queue::engine::{Engine, Shared};
 use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
 use crate::queue::leave::leave;
+use crate::queue::merge::Merging;
 use crate::queue::open;
 use crate::queue::page::{self, Entry};
 use crate::queue::pending::{REMOVALS, WINDOW};
@@ -37,6 +38,7 @@ pub(super) struct Retention {
     dead: Walk,
     /// The head of the oldest page, once it was read.
     oldest: Option<Head>,
+    merging: Merging,
     summaries: Summaries,
     alive_at: Duration,
     reserve_at: Duration,
@@ -48,6 +50,7 @@ impl Retention {
             history: Walk::new(false),
             dead: Walk::new(true),
             oldest: None,
+            merging: Merging::default(),
             summaries: Summaries::default(),
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
             reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
@@ -78,6 +81,10 @@ impl Retention {
             pages += 1;
         }
         is_behind |= pages == PAGES;
+        if self.merging.step(engine)? {
+            self.oldest = None;
+            is_behind = true;
+        }
         if is_behind {
             engine.shared().urgent = true;
         }
@@ -210,12 +217,19 @@ impl Engine {
     }
 
     fn head_at_or_after(&self, from: u64) -> Result<Option<Head>, Fault> {
-        let heads = self.store.scan(key::head(from)..key::all(b"h").end, 1)?;
-        let head = heads.first().map(|(key, value)| {
+        Ok(self.some_heads(from, 1)?.pop())
+    }
+
+    /// At most so many heads that begin at or after `from`.
+    pub(super) fn some_heads(&self, from: u64, at_most: usize) -> Result<Vec<Head>, Fault> {
+        let heads = self
+            .store
+            .scan(key::head(from)..key::all(b"h").end, at_most)?;
+        let heads = heads.iter().map(|(key, value)| {
             let first = key::first_of_head(key).ok_or(chunk::Damaged)?;
             Head::decode(first, value)
         });
-        Ok(head.transpose()?)
+        Ok(heads.collect::<Result<_, chunk::Damaged>>()?)
     }
 
     /// Removes a page: what is still needed of it is copied, its head becomes a stub, and then

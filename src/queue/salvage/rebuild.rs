@@ -137,23 +137,47 @@ impl<'a> Rebuild<'a> {
             let head = Head::decode(first, &stub)?;
             return self.keep_stub(&head).map(|()| true);
         }
-        let end = head.map(|head| head.end);
         let Some((page, chunks)) = self.read_page(first)? else {
             return Ok(false);
         };
         let range = page.range();
-        let next_head = self.heads.range(first + 1..).next();
-        let overlaps = next_head.is_some_and(|(next, _)| *next < range.end);
-        if end.is_some_and(|end| end != range.end) || (end.is_none() && overlaps) {
-            return Ok(false);
-        }
         let head = head_of(&page, chunks);
-        if end.is_some() || self.was_in_the_log(&page)? {
+        let is_in_the_log = match self.agrees_with_its_head(&head)? {
+            Some(false) => return Ok(false),
+            Some(true) => true,
+            None => {
+                let next_head = self.heads.range(first + 1..).next();
+                if next_head.is_some_and(|(next, _)| *next < range.end) {
+                    return Ok(false);
+                }
+                self.was_in_the_log(&page)?
+            }
+        };
+        if is_in_the_log {
             self.write_page(&page, &head)?;
         } else if range.end > self.first {
             self.keep_stub(&head.stub())?;
         }
         Ok(true)
+    }
+
+    /// Whether the head under which a page lies knows the same events. Pages are merged, so of the
+    /// two either may be older than the other: one begins with the other, or is a part of it.
+    fn agrees_with_its_head(&self, page: &Head) -> anyhow::Result<Option<bool>> {
+        let before = self.heads.range(..=page.first).next_back();
+        let Some((&first, found)) =
+            before.filter(|(_, head)| !head.is_stub && head.end > page.first)
+        else {
+            return Ok(None);
+        };
+        if (first, found.end) == (page.first, page.range().end) {
+            return Ok(Some(true));
+        }
+        let value = self.tree.get(&key::head(first))?.context("a head")?;
+        let head = Head::decode(first, &value)?;
+        let known = head.events.iter().skip((page.first - first) as usize);
+        let mut both = known.zip(&page.events);
+        Ok(Some(both.all(|(one, other)| one.hashes == other.hashes)))
     }
 
     /// Of a page without a head: whether retention had left it in the log.
@@ -226,8 +250,11 @@ impl<'a> Rebuild<'a> {
 
     /// What waited in pages that do not come back becomes dead letters.
     pub(super) fn lost_pages(&mut self) -> anyhow::Result<()> {
-        let lost = self.heads.keys().filter(|first| !self.known.holds(**first));
-        for first in lost.copied().collect::<Vec<u64>>() {
+        let lost = self.heads.iter().filter(|(first, head)| {
+            let mut events = **first..head.end;
+            events.any(|event| !self.known.holds(event))
+        });
+        for first in lost.map(|(first, _)| *first).collect::<Vec<u64>>() {
             let head = self.tree.get(&key::head(first))?.unwrap_or_default();
             let Ok(head) = Head::decode(first, &head) else {
                 continue;
