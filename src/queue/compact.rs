@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use rustix::fs::{CWD, RenameFlags};
 use tracing::{info, warn};
 
-use crate::queue::chunk::Damaged;
+use crate::queue::chunk::{self, Damaged};
 use crate::queue::files;
 use crate::queue::head::Head;
 use crate::queue::key::{self, Key};
@@ -23,8 +23,8 @@ const FILE: u64 = 256 << 20;
 const TIMES: u64 = 4;
 /// More than this is not copied while somebody waits for the start, in bytes.
 const LIVE: u64 = 128 << 20;
-/// A chunk of a page is hardly ever smaller, in bytes.
-const CHUNK: u64 = 1000;
+/// The last chunk of a page is hardly ever smaller, in bytes; the others are full.
+const LAST: u64 = 500;
 const STEP: usize = 256;
 
 /// The store, or one in its place that holds the same in a smaller file.
@@ -82,11 +82,12 @@ fn beside(folder: &Path) -> PathBuf {
 /// Bytes of all that is stored; nothing when there are more than `at_most`.
 fn live(store: &Store, at_most: u64) -> Result<Option<u64>, Fault> {
     // Chunks are most of it, and heads are quick to read.
-    let mut chunks = 0;
+    let mut pages = 0;
     let is_small = each(store, key::all(b"h"), |key, value| {
         let first = key::first_of_head(key).ok_or(Damaged)?;
-        chunks += u64::from(Head::decode(first, value)?.chunks);
-        Ok(chunks * CHUNK <= at_most)
+        let full = u64::from(Head::decode(first, value)?.chunks).checked_sub(1);
+        pages += full.map_or(0, |full| full * chunk::ROOM as u64 + LAST);
+        Ok(pages <= at_most)
     })?;
     let mut live = 0;
     let fits = is_small
