@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::queue::page::{Entry, Page};
 
 /// In bytes, roughly.
-const ROOM: usize = 16 << 20;
+const ROOM: usize = 8 << 20;
 /// A page over this is not kept, or a few would push out all others: it is here as long as
 /// somebody has its event.
 const LARGE: usize = 1 << 20;
