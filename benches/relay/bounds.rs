@@ -32,18 +32,28 @@ pub(crate) fn empty(effort: Effort) -> Vec<Row> {
 }
 
 pub(crate) fn waiting(effort: Effort) -> Vec<Row> {
+    let waiting = format!("{} events waiting", effort.waiting);
+    started_with(&waiting, effort.waiting, effort.fillers, effort.rounds)
+}
+
+/// Over one connection every event is a commit, and a page, of its own.
+pub(crate) fn alone(effort: Effort) -> Vec<Row> {
+    let waiting = format!("{} events waiting that came one by one", effort.alone);
+    started_with(&waiting, effort.alone, 1, effort.rounds)
+}
+
+fn started_with(waiting: &str, events: usize, connections: usize, rounds: usize) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
-    let filled = fill(folder.path(), effort);
+    let filled = fill(folder.path(), events, connections);
     let (after_kill, replayed) = first_answer(folder.path());
     let replaying = peak_memory(&after_kill.process);
     drop(after_kill);
     let (mut starts, mut peaks) = (Vec::new(), Vec::new());
-    for _ in 0..effort.rounds {
+    for _ in 0..rounds {
         let (relay, took) = first_answer(folder.path());
         starts.push(took);
         peaks.push(peak_memory(&relay.process));
     }
-    let waiting = format!("{} events waiting", effort.waiting);
     vec![
         Row::new(format!("start to first 202: {waiting}, ms"), starts, 0).at_most(1000.0),
         Row::new(
@@ -85,12 +95,12 @@ fn first_answer(folder: &Path) -> (Relay, f64) {
 }
 
 /// Fills a queue with what is to wait for two destinations; the highest memory meanwhile, in MB.
-fn fill(folder: &Path, effort: Effort) -> f64 {
+fn fill(folder: &Path, events: usize, connections: usize) -> f64 {
     let relay = Relay::start(folder, &refusing(2));
-    let mut left = effort.waiting;
+    let mut left = events;
     while left > 0 {
         let some = left.min(BATCH);
-        load::run(relay.hooks, effort.fillers, load::requests(some));
+        load::run(relay.hooks, connections, load::requests(some));
         left -= some;
     }
     peak_memory(&relay.process)

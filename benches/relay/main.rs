@@ -2,7 +2,7 @@
 //! their own, in turn, over several rounds; what counts are the ratios within a run.
 //!
 //! `BENCH_ONLY=render` measures one of the groups named below alone; `BENCH_ROUNDS`,
-//! `BENCH_REQUESTS`, `BENCH_WAITING` and `BENCH_FILLERS` say how much is measured.
+//! `BENCH_REQUESTS`, `BENCH_WAITING`, `BENCH_ALONE` and `BENCH_FILLERS` say how much is measured.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::expect_used)]
 
@@ -39,8 +39,10 @@ struct Effort {
     requests: usize,
     /// Events that wait while memory and start are measured.
     waiting: usize,
-    /// Connections over which they come: one makes pages of a single event.
+    /// Connections over which they come.
     fillers: usize,
+    /// Events that wait while the same is measured, and that came one by one.
+    alone: usize,
 }
 
 impl Effort {
@@ -55,7 +57,7 @@ impl Effort {
 
 type Group = (&'static str, fn(Effort) -> Vec<Row>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("acknowledge", acknowledge::measure),
     ("drain", drain::measure),
     ("down", down::measure),
@@ -63,6 +65,7 @@ const GROUPS: [Group; 9] = [
     ("empty", bounds::empty),
     ("large", bounds::large),
     ("waiting", bounds::waiting),
+    ("alone", bounds::alone),
     ("destinations", series::destinations),
     ("connections", series::connections),
 ];
@@ -100,6 +103,7 @@ fn measure() {
         requests: number("BENCH_REQUESTS", 20_000),
         waiting: number("BENCH_WAITING", 1_000_000),
         fillers: number("BENCH_FILLERS", CONNECTIONS),
+        alone: number("BENCH_ALONE", 200_000),
     };
     println!("{}.", machine::facts());
     println!(
