@@ -47,6 +47,7 @@ mod pick;
 mod read;
 mod record;
 mod recover;
+mod renew;
 mod resume;
 mod retention;
 mod salvage;

@@ -17,6 +17,7 @@ use crate::queue::open;
 use crate::queue::page::{self, Entry};
 use crate::queue::pending::{REMOVALS, WINDOW};
 use crate::queue::record::{About, Record};
+use crate::queue::renew::Renewal;
 use crate::queue::store::Fault;
 use crate::queue::summary::Summaries;
 use crate::queue::token::Place;
@@ -39,6 +40,7 @@ pub(super) struct Retention {
     /// The head of the oldest page, once it was read.
     oldest: Option<Head>,
     merging: Merging,
+    renewal: Renewal,
     summaries: Summaries,
     alive_at: Duration,
     reserve_at: Duration,
@@ -51,6 +53,7 @@ impl Retention {
             dead: Walk::new(true),
             oldest: None,
             merging: Merging::default(),
+            renewal: Renewal::default(),
             summaries: Summaries::default(),
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
             reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
@@ -89,7 +92,8 @@ impl Retention {
             engine.shared().urgent = true;
         }
         engine.let_lanes_go();
-        self.remove_stub(engine, duplicates)
+        self.remove_stub(engine, duplicates)?;
+        self.renewal.step(engine)
     }
 
     /// Goes on with ranges that were settled as a whole; says whether there is more to do at once.

@@ -10,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ const LOCK_TRIES: u32 = 100;
 pub(super) struct Store {
     folder: PathBuf,
     handle: RwLock<Option<Handle>>,
+    written: AtomicU64,
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicU32,
     witness: Witness,
@@ -81,19 +83,29 @@ impl From<sled::Error> for Fault {
 #[derive(Default)]
 pub(super) struct Batch {
     inner: sled::Batch,
+    bytes: u64,
     is_empty: bool,
+}
+
+/// What came of [`Store::renew`].
+pub(super) enum Renewed {
+    Yes,
+    /// It stays open as it is, because of this damage.
+    No(String),
 }
 
 impl Batch {
     pub(super) fn new() -> Batch {
         Batch {
             inner: sled::Batch::default(),
+            bytes: 0,
             is_empty: true,
         }
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         self.inner.insert(key, value);
+        self.bytes += (key.len() + value.len()) as u64;
         self.is_empty = false;
     }
 
@@ -122,6 +134,7 @@ impl Store {
             witness,
             folder: folder.to_owned(),
             handle: RwLock::new(Some(handle)),
+            written: AtomicU64::new(0),
             #[cfg(test)]
             failing_syncs: std::sync::atomic::AtomicU32::new(0),
             lock: Mutex::new(Some(lock)),
@@ -179,6 +192,7 @@ impl Store {
 
     /// Writes the batch; returns when it is on stable storage.
     pub(super) fn commit(&self, batch: Batch) -> Result<(), Fault> {
+        self.written.fetch_add(batch.bytes, Ordering::Relaxed);
         self.with(|handle| {
             handle.db.apply_batch(batch.inner)?;
             handle.db.flush()?;
@@ -228,7 +242,26 @@ impl Store {
         }
         let handle = open_carefully(&self.folder)?;
         *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+        self.written.store(0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Bytes in the batches that were committed since the database was opened.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Closes the database in order and opens it again. Whoever reads meanwhile waits.
+    pub(super) fn renew(&self) -> anyhow::Result<Renewed> {
+        // On opening, the database would drop what cannot be read.
+        if let Some(damage) = inspect::look(&self.folder, None)? {
+            return Ok(Renewed::No(damage));
+        }
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        close_handle(handle.take());
+        *handle = Some(open_carefully(&self.folder)?);
+        self.written.store(0, Ordering::Relaxed);
+        Ok(Renewed::Yes)
     }
 
     /// Closes the database in order and lets other processes have it.
@@ -255,12 +288,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let was_open = handle.is_some();
-        // Dropping the last handle makes sled write what it still has, which may panic.
-        let closed = catch_unwind(AssertUnwindSafe(move || drop(handle)));
-        if closed.is_err() {
-            warn!("the database panicked while it was closed");
-        }
-        was_open && closed.is_ok()
+        was_open && close_handle(handle)
     }
 
     /// Bytes of the database's files.
@@ -280,7 +308,6 @@ impl Store {
 
     #[cfg(test)]
     fn fail_if_told(&self) -> io::Result<()> {
-        use std::sync::atomic::Ordering;
         let left = self.failing_syncs.load(Ordering::SeqCst);
         if left > 0 {
             self.failing_syncs.store(left - 1, Ordering::SeqCst);
@@ -311,6 +338,16 @@ pub(super) fn is_damaged(folder: &Path) -> String {
         "the queue in {} is damaged; `gogs-relay salvage` makes a new one of all that can be read",
         folder.display()
     )
+}
+
+/// Says whether it was closed in order.
+fn close_handle(handle: Option<Handle>) -> bool {
+    // Dropping the last handle makes sled write what it still has, which may panic.
+    let closed = catch_unwind(AssertUnwindSafe(move || drop(handle)));
+    if closed.is_err() {
+        warn!("the database panicked while it was closed");
+    }
+    closed.is_ok()
 }
 
 fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
