@@ -231,6 +231,19 @@ pub struct RetryPolicy {
     pub give_up_after: Duration,
 }
 
+impl Default for RetryPolicy {
+    /// As relay.yaml has it where it says nothing.
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(600),
+            jitter: 0.2,
+            give_up_after: Duration::from_secs(259_200),
+        }
+    }
+}
+
 /// A URL that is a password. Its `Display` and `Debug` show the host alone.
 #[derive(Clone)]
 pub struct SecretUrl {
@@ -307,13 +320,7 @@ mod tests {
             order: Order::Strict,
             pace: None,
             timeout: Duration::from_secs(15),
-            retry: RetryPolicy {
-                first: Duration::from_secs(1),
-                factor: 2.0,
-                max: Duration::from_secs(600),
-                jitter: 0.2,
-                give_up_after: Duration::from_secs(259_200),
-            },
+            retry: RetryPolicy::default(),
         }
     }
 
