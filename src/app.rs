@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin;
+use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
+use crate::hooks::Desk;
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
 use crate::queue::{LaneSpec, Options, Queue};
@@ -84,6 +86,12 @@ pub async fn run(
         queue.clone(),
         clock.clone(),
     );
+    let means = api::Means {
+        queue: queue.clone(),
+        desk: Desk::in_memory(clock.clone()),
+        clock: clock.clone(),
+    };
+    let front = api::Front::new(ingest, in_force.subscribe(), means);
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     let (reload, requests) = reload::requests();
@@ -97,7 +105,7 @@ pub async fn run(
     tracker.spawn(lanes.run(shutdown.clone(), grace));
     tracker.spawn(receive::receive(
         listeners.hooks,
-        Arc::new(ingest),
+        Arc::new(front),
         tracker.clone(),
         shutdown.clone(),
     ));
