@@ -12,6 +12,7 @@ use gogs_relay::hook::{Hook, HookConfig, HookKind, Repository};
 use gogs_relay::hooks::{self, Change, Draft};
 use gogs_relay::queue::{Appended, Keep, Options, Planned, Queue, QueueError, Redelivery, Repeats};
 use gogs_relay::standin::{FakeGogs, Script, StandIn};
+use tokio_util::task::TaskTracker;
 
 use crate::files::copy_folder;
 use crate::world::{SECRET, World, body, gogs, s, within};
@@ -254,6 +255,31 @@ fn found_in(image: &Path) -> (Vec<Hook>, Vec<Arc<str>>) {
     (found, lanes)
 }
 
+/// Makes another hook, edits `kept` or deletes the newest, in turn.
+async fn some_change(world: Arc<World>, round: usize, kept: u64, url: String) {
+    match round % 3 {
+        0 => drop(create(&world, draft("orbit/rover", &["push"], &url)).await),
+        1 => {
+            let events = vec![format!("event_{round}")];
+            edit(&world, kept, move |hook| hook.events = events).await;
+        }
+        _ => {
+            let newest = world.settings.borrow().hooks.all().last().map(|it| it.id);
+            delete(&world, newest.unwrap()).await;
+        }
+    }
+}
+
+fn image(world: &World) -> tempfile::TempDir {
+    let image = tempfile::tempdir().unwrap();
+    copy_folder(world.data(), image.path());
+    image
+}
+
+fn all(world: &World) -> Vec<Hook> {
+    world.settings.borrow().hooks.all().cloned().collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crash_at_any_moment_of_a_change_leaves_the_hook_as_it_was_or_as_it_was_to_be() {
     within(async {
@@ -265,59 +291,28 @@ async fn a_crash_at_any_moment_of_a_change_leaves_the_hook_as_it_was_or_as_it_wa
         happens(&world, "push", "orbit/lander", 0).await;
         let (mut images, mut early) = (0, 0);
         for round in 0..12 {
-            let before: Vec<Hook> = world.settings.borrow().hooks.all().cloned().collect();
-            let changing = {
-                let (world, url) = (world.clone(), standin.url());
-                tokio_util::task::TaskTracker::new().spawn(async move {
-                    match round % 3 {
-                        0 => drop(create(&world, draft("orbit/rover", &["push"], &url)).await),
-                        1 => {
-                            let edited = edit(&world, kept.id, move |hook| {
-                                hook.events = vec![format!("event_{round}")];
-                            });
-                            edited.await;
-                        }
-                        _ => {
-                            let newest = world
-                                .settings
-                                .borrow()
-                                .hooks
-                                .all()
-                                .last()
-                                .map(|hook| hook.id);
-                            delete(&world, newest.unwrap()).await;
-                        }
-                    }
-                })
-            };
-            let mut copies = Vec::new();
-            let copy = || {
-                let image = tempfile::tempdir().unwrap();
-                copy_folder(world.data(), image.path());
-                image
-            };
-            while !changing.is_finished() {
-                copies.push(tokio::task::block_in_place(copy));
+            let before = all(&world);
+            let change = some_change(world.clone(), round, kept.id, standin.url());
+            let change = TaskTracker::new().spawn(change);
+            let mut crashes = Vec::new();
+            while !change.is_finished() && crashes.len() < 20 {
+                crashes.push(tokio::task::block_in_place(|| image(&world)));
             }
-            changing.await.unwrap();
-            let after: Vec<Hook> = world.settings.borrow().hooks.all().cloned().collect();
-            copies.truncate(20);
-            for image in &copies {
-                let (found, _) = found_in(image.path());
+            change.await.unwrap();
+            let after = all(&world);
+            for crash in &crashes {
+                let (found, _) = found_in(crash.path());
                 assert!(found == before || found == after, "{found:?}");
                 images += 1;
                 early += u32::from(found == before);
             }
             // Whoever has an answer finds it so whatever happens.
-            let (found, lanes) = found_in(copy().path());
+            let (found, lanes) = found_in(image(&world).path());
             assert_eq!(found, after);
             assert!(lanes.contains(&kept.lane()), "{lanes:?}");
         }
-        figure!(
-            "{images} crashes within 12 changes of hooks, {early} of them too early for the change"
-        );
-        let world = Arc::into_inner(world).unwrap();
-        world.finish().await;
+        figure!("{images} crashes within 12 changes of hooks, {early} of them before the change");
+        Arc::into_inner(world).unwrap().finish().await;
     })
     .await;
 }
