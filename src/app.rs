@@ -219,7 +219,7 @@ impl Relay {
     /// delivered, and the verdict in words. `None` when there is no such destination.
     pub async fn send_test(&self, destination: &str) -> Option<(bool, String)> {
         let settings = self.settings();
-        let destination = settings.config.destinations.get(destination)?;
+        let destination = settings.of_lane(destination)?;
         let event = self.test_event(&settings.config);
         let bucket = BucketKey::of(destination);
         let turns = self.courier.turns();
