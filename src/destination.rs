@@ -51,6 +51,11 @@ impl Destination {
                 exposed(gogs.secret.as_ref()),
                 Some(gogs.content_type.name()),
             ]),
+            Kind::GitHub(github) => fields.extend([
+                exposed(github.secret.as_ref()),
+                Some(github.content_type.name()),
+                github.insecure_ssl.then_some("insecure"),
+            ]),
             Kind::Console => {}
         }
         fingerprint(&fields)
@@ -81,6 +86,15 @@ pub enum Reach {
     Stored,
 }
 
+/// Whose certificate will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// One for the host, from a root that is trusted.
+    Verified,
+    /// Any at all.
+    Anyone,
+}
+
 /// What stands behind a destination.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -88,6 +102,8 @@ pub enum Kind {
     Discord(Discord),
     DingTalk(DingTalk),
     Gogs(Gogs),
+    /// Of hooks alone: relay.yaml has no such kind.
+    GitHub(GitHub),
     /// Prints the message to standard output.
     Console,
 }
@@ -100,6 +116,7 @@ impl Kind {
             Kind::Discord(_) => "discord",
             Kind::DingTalk(_) => "dingtalk",
             Kind::Gogs(_) => "gogs",
+            Kind::GitHub(_) => "github",
             Kind::Console => "console",
         }
     }
@@ -110,8 +127,24 @@ impl Kind {
             Kind::Slack(Slack { url, .. })
             | Kind::Discord(Discord { url, .. })
             | Kind::DingTalk(DingTalk { url, .. })
-            | Kind::Gogs(Gogs { url, .. }) => Some(url),
+            | Kind::Gogs(Gogs { url, .. })
+            | Kind::GitHub(GitHub { url, .. }) => Some(url),
             Kind::Console => None,
+        }
+    }
+
+    /// Whether the payload goes out as it came, so that there is nothing to render.
+    pub fn takes_payloads(&self) -> bool {
+        matches!(self, Kind::Gogs(_) | Kind::GitHub(_))
+    }
+
+    /// Whether a server's certificate must be in order.
+    pub fn trust(&self) -> Trust {
+        match self {
+            Kind::GitHub(GitHub {
+                insecure_ssl: true, ..
+            }) => Trust::Anyone,
+            _ => Trust::Verified,
         }
     }
 }
@@ -171,6 +204,35 @@ impl PartialEq for Gogs {
         *url == other.url
             && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
             && *content_type == other.content_type
+    }
+}
+
+/// A receiver of GitHub's webhooks.
+#[derive(Clone, Debug)]
+pub struct GitHub {
+    pub url: SecretUrl,
+    pub secret: Option<SecretString>,
+    pub content_type: ContentType,
+    /// Its certificate is not verified.
+    pub insecure_ssl: bool,
+    /// The id of the hook, which each request tells.
+    pub hook: u64,
+}
+
+impl PartialEq for GitHub {
+    fn eq(&self, other: &GitHub) -> bool {
+        let GitHub {
+            url,
+            secret,
+            content_type,
+            insecure_ssl,
+            hook,
+        } = self;
+        *url == other.url
+            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *content_type == other.content_type
+            && *insecure_ssl == other.insecure_ssl
+            && *hook == other.hook
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::destination::{
-    ContentType, Destination, DingTalk, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl,
-    Slack,
+    ContentType, Destination, DingTalk, Discord, GitHub, Gogs, Kind, Order, Reach, RetryPolicy,
+    SecretUrl, Slack,
 };
 
 /// What stands before a hook's id in the name of its lane. No destination of relay.yaml can have
@@ -51,6 +51,7 @@ pub struct Repository {
 #[serde(rename_all = "lowercase")]
 pub enum HookKind {
     Gogs,
+    GitHub,
     Slack,
     Discord,
     DingTalk,
@@ -62,6 +63,8 @@ pub struct HookConfig {
     pub url: SecretUrl,
     pub content_type: ContentType,
     pub secret: Option<SecretString>,
+    /// GitHub's: the receiver's certificate is not verified.
+    pub insecure_ssl: bool,
     /// Slack's; the rest is Discord's too.
     pub channel: Option<String>,
     pub username: Option<String>,
@@ -90,7 +93,7 @@ impl Hook {
         Destination {
             name: self.lane(),
             was: None,
-            kind: self.config.destination(self.kind),
+            kind: self.config.destination(self.kind, self.id),
             reach: Reach::Stored,
             templates: templates.to_owned(),
             order: Order::Strict,
@@ -112,6 +115,7 @@ impl Hook {
             url: config.url.expose_text().to_owned(),
             form_encoded: config.content_type == ContentType::Form,
             secret: exposed(config.secret.as_ref()).map(str::to_owned),
+            insecure_ssl: config.insecure_ssl,
             channel: config.channel.clone(),
             username: config.username.clone(),
             icon_url: config.icon_url.clone(),
@@ -141,6 +145,7 @@ impl Hook {
                 false => ContentType::Json,
             },
             secret: stored.secret.map(SecretString::from),
+            insecure_ssl: stored.insecure_ssl,
             channel: stored.channel,
             username: stored.username,
             icon_url: stored.icon_url,
@@ -180,6 +185,7 @@ impl HookKind {
     pub fn name(self) -> &'static str {
         match self {
             HookKind::Gogs => "gogs",
+            HookKind::GitHub => "github",
             HookKind::Slack => "slack",
             HookKind::Discord => "discord",
             HookKind::DingTalk => "dingtalk",
@@ -188,7 +194,7 @@ impl HookKind {
 }
 
 impl HookConfig {
-    fn destination(&self, kind: HookKind) -> Kind {
+    fn destination(&self, kind: HookKind, hook: u64) -> Kind {
         let url = self.url.clone();
         // Gogs' API wants a channel of every Slack hook, and an empty one is none.
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -197,6 +203,13 @@ impl HookConfig {
                 url,
                 secret: self.secret.clone(),
                 content_type: self.content_type,
+            }),
+            HookKind::GitHub => Kind::GitHub(GitHub {
+                url,
+                secret: self.secret.clone(),
+                content_type: self.content_type,
+                insecure_ssl: self.insecure_ssl,
+                hook,
             }),
             HookKind::Slack => Kind::Slack(Slack {
                 url,
@@ -226,6 +239,7 @@ impl PartialEq for HookConfig {
             url,
             content_type,
             secret,
+            insecure_ssl,
             channel,
             username,
             icon_url,
@@ -234,6 +248,7 @@ impl PartialEq for HookConfig {
         *url == other.url
             && *content_type == other.content_type
             && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *insecure_ssl == other.insecure_ssl
             && *channel == other.channel
             && *username == other.username
             && *icon_url == other.icon_url
@@ -258,6 +273,8 @@ struct Stored {
     url: String,
     form_encoded: bool,
     secret: Option<String>,
+    #[serde(default)]
+    insecure_ssl: bool,
     channel: Option<String>,
     username: Option<String>,
     icon_url: Option<String>,
@@ -285,6 +302,7 @@ mod tests {
                 url: SecretUrl::parse("https://hooks.slack.com/services/T/B/x").unwrap(),
                 content_type: ContentType::Json,
                 secret: Some(SecretString::from("s3cret")),
+                insecure_ssl: true,
                 channel: Some("#dev".to_owned()),
                 username: None,
                 icon_url: None,
@@ -301,6 +319,15 @@ mod tests {
     fn a_stored_hook_comes_back_as_it_was() {
         let hook = hook();
         assert_eq!(Hook::decode(&hook.encode()).unwrap(), hook);
+    }
+
+    #[test]
+    fn a_hook_stored_before_certificates_could_be_left_alone_has_them_verified() {
+        let text = String::from_utf8(hook().encode()).unwrap();
+        let older = text.replace("\"insecure_ssl\":true,", "");
+        assert_ne!(older, text);
+        let read = Hook::decode(older.as_bytes()).unwrap();
+        assert!(!read.config.insecure_ssl);
     }
 
     #[test]

@@ -179,13 +179,14 @@ impl Courier {
         notes: &mut Notes,
     ) -> Judgement {
         let destination = errand.destination;
-        let is_chat = !matches!(destination.kind, Kind::Gogs(_));
+        let is_chat = !destination.kind.takes_payloads();
         notes.sent = is_chat.then(|| message.clone());
         let Outgoing { url, headers, body } = outgoing;
         let request = transport::Request {
             method: Method::POST,
             url: &url,
             reach: destination.reach,
+            trust: destination.kind.trust(),
             headers,
             body,
             most: transport::ANSWER,
@@ -236,7 +237,7 @@ fn judge(kind: &Kind, answer: &Answer, now: Timestamp) -> Judgement {
         Kind::Discord(_) => discord::judge(answer, now),
         Kind::DingTalk(_) => dingtalk::judge(answer, now),
         // The status says all, so a body that breaks off changes nothing.
-        Kind::Gogs(_) | Kind::Console => return gogs::judge(answer, now),
+        Kind::Gogs(_) | Kind::GitHub(_) | Kind::Console => return gogs::judge(answer, now),
     };
     match answer.cut {
         None => judgement,
