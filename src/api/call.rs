@@ -1,7 +1,5 @@
 //! A call as the APIs see it: from somebody whose token is right, with its body.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -32,7 +30,6 @@ pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
     pub(super) settings: &'a Settings,
     pub(super) means: &'a Means,
-    pub(super) hooks: Arc<Hooks>,
 }
 
 impl Call<'_> {
@@ -51,9 +48,9 @@ impl Call<'_> {
         })
     }
 
-    /// All hooks as they are now.
+    /// All hooks as they were when the call came.
     pub(super) fn hooks(&self) -> &Hooks {
-        &self.hooks
+        &self.settings.hooks
     }
 
     /// Changes a hook, durably: the hook as it is then, or as it was when it is deleted.

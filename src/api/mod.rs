@@ -118,7 +118,6 @@ impl Front {
             api,
             settings: &settings,
             means: &self.means,
-            hooks: self.means.desk.hooks(),
         };
         Ok(served.answer(&call).await)
     }

@@ -27,6 +27,7 @@ fn config(url: &str) -> HookConfig {
         url: SecretUrl::parse(url).unwrap(),
         content_type: ContentType::Json,
         secret: Some(SECRET.to_owned().into()),
+        insecure_ssl: false,
         channel: None,
         username: None,
         icon_url: None,

@@ -43,6 +43,7 @@ pub(super) fn draft(repository: Repository, wish: Wish, egress: &Egress) -> Resu
         config: HookConfig {
             url: read_url(url, egress)?,
             content_type,
+            insecure_ssl: false,
             secret: given("secret").and_then(secret),
             channel: setting("channel"),
             username: setting("username"),

@@ -13,7 +13,7 @@ use crate::hooks::{Change, Hooks};
 
 /// All of a repository's hooks, oldest first; there is no paging in Gogs.
 pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Answer {
-    let hooks = call.hooks().of(repository);
+    let hooks = call.hooks().of(&repository.source, &repository.name);
     let hooks = hooks.filter(|hook| KINDS.contains(&hook.kind));
     let shown: Vec<ShownHook<'_>> = hooks.map(ShownHook::of).collect();
     json(StatusCode::OK, encoded(&shown))
