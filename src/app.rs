@@ -16,7 +16,7 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
-use crate::hooks::Desk;
+use crate::hooks::{self, Desk};
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
 use crate::queue::{Options, Queue};
@@ -99,6 +99,7 @@ pub async fn run(
     };
     relay.hooks.tidy_up(&opened.deleted).await;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
         Arc::new(ingest),
