@@ -215,12 +215,12 @@ async fn a_deleted_hook_gets_nothing_more_and_its_id_is_never_given_again() {
     .await;
 }
 
-/// Lets `days` pass in steps of an hour, while an event comes each day.
+/// Lets `days` pass in steps of eight hours, while an event comes each day.
 async fn days_pass(world: &World, days: u32) {
     for _ in 0..days {
         happens(world, "push", "orbit/lander", 0).await;
-        for _ in 0..24 {
-            world.hand.advance(s(3600.0));
+        for _ in 0..3 {
+            world.hand.advance(s(8.0 * 3600.0));
             // Everybody who woke goes as far as it can.
             for _ in 0..200 {
                 tokio::task::yield_now().await;
