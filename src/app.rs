@@ -17,7 +17,7 @@ use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
-use crate::hooks::Desk;
+use crate::hooks::{self, Desk};
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
 use crate::queue::{Options, Queue};
@@ -107,6 +107,7 @@ pub async fn run(
         courier: lanes.courier().clone(),
     };
     tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
         Arc::new(front),
