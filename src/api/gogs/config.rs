@@ -125,13 +125,14 @@ fn required(
     }
 }
 
-/// Those that Gogs has, in its order; none given means pushes.
+/// Those that Gogs has, in its order and whatever their case; none given means pushes.
 fn known_events(given: &[String]) -> Vec<String> {
     let wanted: Vec<&str> = match given {
         [] => vec!["push"],
         given => given.iter().map(String::as_str).collect(),
     };
-    let known = EVENTS.into_iter().filter(|event| wanted.contains(event));
+    let is_wanted = |event: &&str| wanted.iter().any(|it| it.eq_ignore_ascii_case(event));
+    let known = EVENTS.into_iter().filter(is_wanted);
     known.map(str::to_owned).collect()
 }
 

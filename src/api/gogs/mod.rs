@@ -70,6 +70,11 @@ impl Fault {
             Fault::NotFound => error(StatusCode::NOT_FOUND, "Not found."),
             Fault::Unprocessable(message) => error(StatusCode::UNPROCESSABLE_ENTITY, message),
             Fault::Unbound(unbound) => unbound.answer(),
+            // Larger than what is stored as one.
+            Fault::Queue(QueueError::Refused(words)) => {
+                let message = format!("The hook cannot be stored: {words}.");
+                error(StatusCode::UNPROCESSABLE_ENTITY, &message)
+            }
             Fault::Queue(reason) => {
                 let message = format!("cannot store it now: {reason}");
                 error(StatusCode::SERVICE_UNAVAILABLE, &message)

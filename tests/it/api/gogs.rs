@@ -382,6 +382,8 @@ async fn urls_that_could_never_be_delivered_to_are_refused_and_say_why() {
                 "{message}"
             );
         }
+        let long = format!("https://example.org/{}", "x".repeat(5000));
+        ask(&relay, "POST", HOOKS, &hook(&long, "")).await.with(422);
         let made = ask(&relay, "POST", HOOKS, &hook("https://example.org/hook", "")).await;
         let target = format!("{HOOKS}/{}", made.with(201)["id"]);
         let edit = r#"{"config":{"url":"http://192.168.0.1/"},"events":["issues"]}"#;
