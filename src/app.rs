@@ -76,12 +76,6 @@ pub async fn run(
     let switch = Switch::new(replace, queue.clone());
     let lanes = build(&queue, in_force.clone(), clock.clone(), console);
     let config = &settings.config;
-    let ingest = Ingest::new(
-        config.limits,
-        in_force.clone(),
-        queue.clone(),
-        clock.clone(),
-    );
     let desk = Desk::new(
         switch.clone(),
         queue.clone(),
@@ -94,7 +88,7 @@ pub async fn run(
         desk: desk.clone(),
         clock: clock.clone(),
     };
-    let front = api::Front::new(ingest, in_force.clone(), means);
+    let front = front(in_force.clone(), means);
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     let (reload, requests) = reload::requests();
@@ -141,6 +135,14 @@ fn serve_own_api(
     };
     tasks.spawn(admin::serve(listener, shared.clone(), service));
     shared
+}
+
+/// Who answers on `listen`.
+fn front(settings: InForce, means: api::Means) -> api::Front {
+    let limits = settings.borrow().config.limits;
+    let (queue, clock) = (means.queue.clone(), means.clock.clone());
+    let ingest = Ingest::new(limits, settings.clone(), queue, clock);
+    api::Front::new(ingest, settings, means)
 }
 
 async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Duration) {
