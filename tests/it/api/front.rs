@@ -218,7 +218,7 @@ async fn bodies_are_read_only_from_those_who_may_call_and_up_to_a_limit() {
 }
 
 #[test]
-fn neither_tokens_nor_urls_nor_secrets_are_logged() {
+fn the_log_says_what_was_done_but_no_token_url_or_secret() {
     let folder = tempfile::tempdir().unwrap();
     let api = yaml(&format!("  query_tokens: true\n{}", tokens()));
     let listen = "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\n";
@@ -244,6 +244,10 @@ fn neither_tokens_nor_urls_nor_secrets_are_logged() {
     relay.wait();
     let log = log.lock().unwrap().clone();
     assert!(!log.contains("s3cret") && !log.contains(TOKEN), "{log}");
+    for done in ["made", "deleted"] {
+        let line = format!("hook 1 of orbit/lander was {done} with the token ci");
+        assert!(log.contains(&line), "{log}");
+    }
     let told = log.lines().filter(|line| line.contains("wrong tokens"));
     assert_eq!(told.count(), 1, "{log}");
 }
