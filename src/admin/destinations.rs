@@ -78,7 +78,7 @@ pub(super) async fn resume(
     };
     if how.rest == Some(Rest::Summary) {
         let settings = relay.settings();
-        takes_summaries(settings.config.destinations.get(name.as_str()), &name)?;
+        takes_summaries(settings.of_lane(&name), &name)?;
     }
     let left = relay.queue.resume_with(&name, how).await?;
     let became = match (how.newer_than, how.rest) {

@@ -55,6 +55,11 @@ impl Hooks {
         all
     }
 
+    /// The id of the next hook.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The hook of this id, if it is one of this repository's.
     pub fn get(&self, repository: &Repository, id: u64) -> Option<&Hook> {
         self.by_id(id).filter(|hook| hook.repository == *repository)
@@ -65,9 +70,11 @@ impl Hooks {
         self.by_id.get(&id).map(|entry| &entry.hook)
     }
 
-    /// A repository's hooks, oldest first.
-    pub fn of<'a>(&'a self, repository: &Repository) -> impl Iterator<Item = &'a Hook> + use<'a> {
-        let ids = self.by_repository.get(&repository.key());
+    /// The hooks of a repository, by its source and its name (`owner/name`), oldest first.
+    pub fn of(&self, source: &str, name: &str) -> impl Iterator<Item = &Hook> + use<'_> {
+        let key = || (Arc::from(source), name.to_lowercase());
+        let ids = (!self.by_repository.is_empty()).then(key);
+        let ids = ids.and_then(|key| self.by_repository.get(&key));
         let ids = ids.map(Vec::as_slice).unwrap_or_default();
         ids.iter().filter_map(|id| self.by_id(*id))
     }

@@ -38,6 +38,7 @@ mod load;
 mod lock;
 mod missing;
 mod model;
+mod notes;
 mod open;
 mod operate;
 mod page;
@@ -75,7 +76,8 @@ pub use crate::queue::attempts::{Attempted, Attempts};
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
     Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, LastAttempt, Lease, Next,
-    Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats, Settlement, Stats,
+    Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
+    Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -103,6 +105,19 @@ impl Queue {
     /// # Errors
     /// In words: another process has it, or what is wrong with the disk or the data.
     pub fn open(options: Options, lanes: &[LaneSpec], clock: Clock) -> anyhow::Result<Queue> {
+        Queue::open_by_notes(options, |_| Ok(lanes.to_vec()), clock)
+    }
+
+    /// The same where the notes of other parts tell which lanes there are: `lanes` is given all of
+    /// them, by name.
+    ///
+    /// # Errors
+    /// As [`open`](Queue::open), and those of `lanes`.
+    pub fn open_by_notes(
+        options: Options,
+        lanes: impl FnOnce(&Notes) -> anyhow::Result<Vec<LaneSpec>>,
+        clock: Clock,
+    ) -> anyhow::Result<Queue> {
         let engine = open::open(options, lanes, clock)?;
         let handle = Arc::new(Handle(engine));
         Ok(Queue { handle })
@@ -130,6 +145,21 @@ impl Queue {
     /// of them.
     pub fn forget_former_names(&self) {
         self.engine().forget_former_names();
+    }
+
+    /// Writes or removes small values of other parts, all of them or none. While the disk does not
+    /// take writes it waits.
+    ///
+    /// # Errors
+    /// A value of more than 4000 bytes is refused; the queue closes.
+    pub async fn write_notes(&self, notes: Vec<Note>) -> Result<(), QueueError> {
+        self.engine().write_notes(notes).await
+    }
+
+    /// The notes whose names begin with `prefix`, and their values, in the order of their names.
+    /// Reads the disk.
+    pub fn read_notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, QueueError> {
+        self.engine().read_notes(prefix)
     }
 
     /// Stores an event with its plan, or finds the one it repeats. Waits up to 8 s for room on

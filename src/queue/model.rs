@@ -124,6 +124,17 @@ pub struct Changes<'a> {
     pub dead: Keep,
 }
 
+/// A small value that another part keeps in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub name: String,
+    /// `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Notes as they are stored: names and values.
+pub type Notes = [(String, Vec<u8>)];
+
 /// What `configure` did to lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configured {

@@ -113,7 +113,7 @@ impl Lanes {
         let settings = self.settings.borrow_and_update().clone();
         let transport = self.worker.courier.transport();
         transport.obey(&settings.config.egress);
-        self.pacer.configure(settings.config.destinations.values());
+        self.pacer.configure(settings.destinations());
         self.worker.forget_gone(&settings);
         let lanes = settings.lanes();
         schedule.widths = lanes
@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn renamed(before: &Settings, name: &str) -> Arc<Settings> {
-        let mut config = before.config.clone();
+        let mut config = Config::clone(&before.config);
         let (_, mut destination) = config.destinations.pop_first().unwrap();
         destination.name = name.into();
         config.destinations = [(destination.name.clone(), destination)].into();

@@ -19,6 +19,7 @@ macro_rules! figure {
 
 mod binary;
 mod corpus;
+mod files;
 mod relay;
 mod tmpfs;
 mod world;
@@ -33,6 +34,7 @@ mod default_messages;
 mod egress;
 mod format;
 mod full_disk;
+mod hooks;
 mod hostile;
 mod ingest;
 mod journey;
