@@ -13,10 +13,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin;
+use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
-use crate::hooks::Desk;
+use crate::hooks::{self, Desk};
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
 use crate::queue::{Options, Queue};
@@ -81,27 +82,35 @@ pub async fn run(
         queue.clone(),
         clock.clone(),
     );
+    let desk = Desk::new(
+        switch.clone(),
+        queue.clone(),
+        clock.clone(),
+        tracker.clone(),
+    );
+    desk.tidy_up(&opened.deleted).await;
+    let means = api::Means {
+        queue: queue.clone(),
+        desk: desk.clone(),
+        clock: clock.clone(),
+    };
+    let front = api::Front::new(ingest, in_force.clone(), means);
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     let (reload, requests) = reload::requests();
     let relay = Relay {
-        hooks: Desk::new(
-            switch.clone(),
-            queue.clone(),
-            clock.clone(),
-            tracker.clone(),
-        ),
+        hooks: desk,
         settings: in_force,
         queue: queue.clone(),
         reload,
         clock: clock.clone(),
         courier: lanes.courier().clone(),
     };
-    relay.hooks.tidy_up(&opened.deleted).await;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
-        Arc::new(ingest),
+        Arc::new(front),
         tracker.clone(),
         shutdown.clone(),
     ));

@@ -33,6 +33,8 @@ pub struct Hook {
     pub events: Vec<String>,
     /// An inactive hook gets nothing new, and what waits for it is held.
     pub active: bool,
+    /// When it was made inactive because it had failed for so long. An active hook has none.
+    pub gave_up: Option<Timestamp>,
     pub created: Timestamp,
     pub updated: Timestamp,
 }
@@ -122,6 +124,7 @@ impl Hook {
             color: config.color.clone(),
             events: self.events.clone(),
             active: self.active,
+            gave_up: self.gave_up.map(|time| time.0),
             created: self.created.0,
             updated: self.updated.0,
         };
@@ -161,6 +164,7 @@ impl Hook {
             config,
             events: stored.events,
             active: stored.active,
+            gave_up: stored.gave_up.map(Timestamp),
             created: Timestamp(stored.created),
             updated: Timestamp(stored.updated),
         })
@@ -282,6 +286,7 @@ struct Stored {
     events: Vec<String>,
     active: bool,
     /// Milliseconds since 1970, as are all times here.
+    gave_up: Option<i64>,
     created: i64,
     updated: i64,
 }
@@ -310,6 +315,7 @@ mod tests {
             },
             events: vec!["push".to_owned()],
             active: true,
+            gave_up: None,
             created: Timestamp(1_780_000_000_000),
             updated: Timestamp(1_780_000_000_001),
         }

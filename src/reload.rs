@@ -238,7 +238,11 @@ fn read(origin: &Origin, running: &Settings) -> Result<(Settings, Report), Refus
     let mut next = Settings::new(config, templates).map_err(|error| failed(error.into()))?;
     let gates = Gates::new(&next.config.sources);
     next.gates = Arc::new(gates.succeed(&running.gates));
-    let next = next.with_hooks(running.hooks.clone());
+    let hooks = match next.hook_templates() {
+        same if same == running.hook_templates() => running.hooks.clone(),
+        other => Arc::new(running.hooks.with_templates(other)),
+    };
+    let next = next.with_hooks(hooks);
     let report = Report {
         changed,
         needs_restart,

@@ -12,7 +12,7 @@ use super::store;
 use crate::clock::Clock;
 use crate::hook::Hook;
 use crate::queue::{LaneStatus, Queue, QueueError, Range};
-use crate::settings::Switch;
+use crate::settings::{Settings, Switch};
 
 /// How the words begin why an inactive hook's lane is held.
 const INACTIVE: &str = "the hook is inactive";
@@ -21,8 +21,8 @@ const INACTIVE: &str = "the hook is inactive";
 #[derive(Clone, Debug)]
 pub struct Desk {
     switch: Switch,
-    queue: Queue,
-    clock: Clock,
+    pub(super) queue: Queue,
+    pub(super) clock: Clock,
     tasks: TaskTracker,
 }
 
@@ -56,6 +56,11 @@ impl Desk {
                 QueueError::Unavailable
             }
         })
+    }
+
+    /// The settings in force.
+    pub(super) async fn settings(&self) -> Arc<Settings> {
+        self.switch.turn().await.settings()
     }
 
     async fn make<E>(
@@ -135,7 +140,13 @@ impl Desk {
         let lane = hook.lane();
         let done = match hook.active {
             true => self.queue.resume(&lane).await,
-            false => self.queue.hold(&lane, INACTIVE.to_owned()).await,
+            false => {
+                let words = match hook.gave_up {
+                    Some(_) => format!("{INACTIVE}: for five days it did nothing but fail"),
+                    None => INACTIVE.to_owned(),
+                };
+                self.queue.hold(&lane, words).await
+            }
         };
         if let Err(error) = done {
             warn!(%error, "the lane of hook {} is not yet held or resumed as it should be", hook.id);

@@ -119,6 +119,7 @@ impl Hooks {
                 Hook {
                     created: before.created,
                     updated: now,
+                    gave_up: hook.gave_up.filter(|_| !hook.active),
                     ..hook
                 }
             }
@@ -166,6 +167,7 @@ impl Draft {
             config: self.config,
             events: self.events,
             active: self.active,
+            gave_up: None,
             created: now,
             updated: now,
         }

@@ -101,7 +101,8 @@ impl Settings {
 
     /// The set of templates that hooks use.
     pub fn hook_templates(&self) -> &str {
-        "classic"
+        let api = self.config.api.as_ref();
+        api.map_or("classic", |api| &api.templates)
     }
 
     /// Where the lane of this name delivers to: its destination or hook, or the destination that

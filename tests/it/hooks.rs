@@ -27,6 +27,7 @@ fn config(url: &str) -> HookConfig {
         url: SecretUrl::parse(url).unwrap(),
         content_type: ContentType::Json,
         secret: Some(SECRET.to_owned().into()),
+        insecure_ssl: false,
         channel: None,
         username: None,
         icon_url: None,
@@ -209,6 +210,53 @@ async fn a_deleted_hook_gets_nothing_more_and_its_id_is_never_given_again() {
         assert!(world.deleted.is_empty(), "nothing is left to do for it");
         let next = create(&world, draft("orbit/lander", &["push"], &standin.url())).await;
         assert!(next.id > hook.id);
+        world.finish().await;
+    })
+    .await;
+}
+
+/// Lets `days` pass in steps of eight hours, while an event comes each day.
+async fn days_pass(world: &World, days: u32) {
+    for _ in 0..days {
+        happens(world, "push", "orbit/lander", 0).await;
+        for _ in 0..3 {
+            world.hand.advance(s(8.0 * 3600.0));
+            // Everybody who woke goes as far as it can.
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_does_nothing_but_fail_for_five_days_becomes_inactive_and_says_so() {
+    within(async {
+        let time = World::clock();
+        let (gone, fine) = (fake_gogs(&time.0).await, fake_gogs(&time.0).await);
+        gone.rule(|_| Some(Script::status(503)));
+        let world = World::start(&time, vec![]);
+        world.watch_hooks();
+        let hook = create(&world, draft("orbit/lander", &["push"], &gone.url())).await;
+        let other = create(&world, draft("orbit/lander", &["push"], &fine.url())).await;
+        let now = |id| world.settings.borrow().hooks.by_id(id).unwrap().clone();
+        days_pass(&world, 4).await;
+        assert!(now(hook.id).active, "it has a day left");
+        while now(hook.id).active {
+            days_pass(&world, 1).await;
+        }
+        assert!(now(hook.id).gave_up.is_some() && now(other.id).active);
+        world
+            .lane_is(&hook.lane(), |lane| lane.held.is_some())
+            .await;
+        let words = world.lane(&hook.lane()).held.unwrap().words;
+        assert!(words.contains("for five days"), "{words}");
+
+        edit(&world, hook.id, |hook| hook.active = true).await;
+        gone.rule(|_| None);
+        assert_eq!(now(hook.id).gave_up, None);
+        let last = happens(&world, "push", "orbit/lander", 0).await;
+        world.settled(last, &hook.lane(), State::Delivered).await;
         world.finish().await;
     })
     .await;

@@ -24,6 +24,7 @@ mod relay;
 mod tmpfs;
 mod world;
 
+mod api;
 mod attempts;
 mod bounds;
 mod chaos;

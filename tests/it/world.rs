@@ -12,7 +12,7 @@ use gogs_relay::destination::{
     ContentType, Destination, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId, Facts};
-use gogs_relay::hooks::Desk;
+use gogs_relay::hooks::{self, Desk};
 use gogs_relay::plan::Templates;
 use gogs_relay::queue::{
     Appended, Configured, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery, Queue,
@@ -178,6 +178,12 @@ impl World {
             shutdown,
             tasks,
         }
+    }
+
+    /// Has hooks made inactive that only fail, as a running relay does.
+    pub(crate) fn watch_hooks(&self) {
+        let watch = hooks::watch(self.hooks.clone(), self.shutdown.clone());
+        self.tasks.spawn(watch);
     }
 
     /// Its data folder.
