@@ -2,5 +2,8 @@
 
 mod delivery;
 mod front;
+mod github;
 mod gogs;
+mod octokit;
+mod schema;
 mod wire;
