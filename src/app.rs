@@ -76,41 +76,28 @@ pub async fn run(
     let switch = Switch::new(replace, queue.clone());
     let lanes = build(&queue, in_force.clone(), clock.clone(), console);
     let config = &settings.config;
-    let ingest = Ingest::new(
-        config.limits,
-        in_force.clone(),
-        queue.clone(),
-        clock.clone(),
-    );
-    let desk = Desk::new(
-        switch.clone(),
-        queue.clone(),
-        clock.clone(),
-        tracker.clone(),
-    );
-    desk.tidy_up(&opened.deleted).await;
-    let means = api::Means {
-        queue: queue.clone(),
-        desk: desk.clone(),
-        clock: clock.clone(),
-    };
-    let front = api::Front::new(ingest, in_force.clone(), means);
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     let (reload, requests) = reload::requests();
     let relay = Relay {
-        hooks: desk,
+        hooks: Desk::new(
+            switch.clone(),
+            queue.clone(),
+            clock.clone(),
+            tracker.clone(),
+        ),
         settings: in_force,
         queue: queue.clone(),
         reload,
         clock: clock.clone(),
         courier: lanes.courier().clone(),
     };
+    relay.hooks.tidy_up(&opened.deleted).await;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
-        Arc::new(front),
+        Arc::new(front(&relay)),
         tracker.clone(),
         shutdown.clone(),
     ));
@@ -122,6 +109,19 @@ pub async fn run(
     shutdown.cancelled().await;
     stop(&tracker, &queue, &clock, grace).await;
     Ok(())
+}
+
+/// Answers what comes to `listen`.
+fn front(relay: &Relay) -> api::Front {
+    let (settings, queue) = (relay.settings.clone(), relay.queue.clone());
+    let limits = settings.borrow().config.limits;
+    let ingest = Ingest::new(limits, settings.clone(), queue.clone(), relay.clock.clone());
+    let means = api::Means {
+        queue,
+        desk: relay.hooks.clone(),
+        clock: relay.clock.clone(),
+    };
+    api::Front::new(ingest, settings, means)
 }
 
 /// Answers probes from now on, and everything else once it is told that the relay is ready.

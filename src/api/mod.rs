@@ -126,9 +126,14 @@ impl Front {
 
 impl Answers for Front {
     async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Answer {
-        let settings = self.settings.borrow().clone();
-        let api = settings.config.api.as_ref();
-        match api.and_then(|api| Served::at(request.uri().path(), api)) {
+        // Most of what comes are deliveries.
+        let path = request.uri().path();
+        let served = path.starts_with("/api/").then(|| {
+            let settings = self.settings.borrow();
+            let api = settings.config.api.as_ref()?;
+            Served::at(path, api)
+        });
+        match served.flatten() {
             Some(served) => self.call(served, request, client).await,
             None => self.ingest.answer(request, client).await,
         }

@@ -22,7 +22,7 @@ use crate::send::pace::Pacer;
 use crate::send::transport::Transport;
 use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
-use crate::settings::InForce;
+use crate::settings::{InForce, Settings};
 
 /// What lanes need from outside.
 pub struct LanesParts {
@@ -44,6 +44,8 @@ pub struct LanesParts {
 pub struct Lanes {
     worker: Arc<Worker>,
     settings: InForce,
+    /// Those that the schedule goes by.
+    taken: Option<Arc<Settings>>,
     pacer: Arc<Pacer>,
     clock: Clock,
 }
@@ -65,6 +67,7 @@ impl Lanes {
                 stop: CancellationToken::new(),
             }),
             settings: parts.settings,
+            taken: None,
             pacer,
             clock,
         }
@@ -120,8 +123,14 @@ impl Lanes {
             .map(|(name, destination)| (name.clone(), width(destination)))
             .collect();
         schedule.forget_gone();
-        for (name, _) in settings.lanes() {
-            schedule.wake(name);
+        let before = self.taken.replace(settings.clone());
+        let before = |name| before.as_ref().and_then(|before| before.of_lane(name));
+        for (name, destination) in settings.lanes() {
+            // With many hooks, nearly all are the same after one of them has changed.
+            let is_same = |was: &Destination| std::ptr::eq(was, destination) || was == destination;
+            if !before(name).is_some_and(is_same) {
+                schedule.wake(name);
+            }
         }
     }
 }

@@ -372,6 +372,6 @@ pub(crate) fn time_of(text: &str) -> Timestamp {
 
 /// A test that does not end is a failure.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    let ended = Clock::system().timeout(s(20.0), future).await;
+    let ended = Clock::system().timeout(s(60.0), future).await;
     ended.expect("the test did not end within a minute")
 }
