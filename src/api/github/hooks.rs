@@ -31,7 +31,10 @@ pub(super) fn find<'h>(
 pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Result<Answer, Fault> {
     let per_page = links::per_page(call.query);
     let asked = links::number(call.query, "page", 1).unwrap_or(1).max(1);
-    let hooks = call.hooks.of(&repository.source, &repository.name).filter(|hook| is_shown(hook));
+    let hooks = call
+        .hooks
+        .of(&repository.source, &repository.name)
+        .filter(|hook| is_shown(hook));
     let hooks: Vec<&Hook> = hooks.collect();
     let last = hooks.len().div_ceil(per_page).max(1) as u64;
     let skipped = usize::try_from(asked - 1).unwrap_or(usize::MAX);

@@ -200,9 +200,11 @@ pub(super) fn check_unique(
     let overlap = |other: &[String]| {
         is_all(other) || is_all(events) || other.iter().any(|event| events.contains(event))
     };
-    let mut others = hooks.of(&repository.source, &repository.name).filter(|other| {
-        other.kind == HookKind::GitHub && Some(other.id) != id && other.config == *config
-    });
+    let mut others = hooks
+        .of(&repository.source, &repository.name)
+        .filter(|other| {
+            other.kind == HookKind::GitHub && Some(other.id) != id && other.config == *config
+        });
     match others.any(|other| overlap(&other.events)) {
         true => Err(Fault::custom("Hook already exists on this repository")),
         false => Ok(()),
