@@ -32,7 +32,7 @@ pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Result<Answer, F
     let per_page = links::per_page(call.query);
     let asked = links::number(call.query, "page", 1).unwrap_or(1).max(1);
     let hooks = call
-        .hooks
+        .hooks()
         .of(&repository.source, &repository.name)
         .filter(|hook| is_shown(hook));
     let hooks: Vec<&Hook> = hooks.collect();

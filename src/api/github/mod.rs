@@ -46,7 +46,7 @@ async fn route(call: &Call<'_>) -> Result<Answer, Fault> {
         (&Method::GET, ["hooks"]) => hooks::list(call, &repository),
         (&Method::POST, ["hooks"]) => hooks::create(call, repository).await,
         (_, ["hooks", id, rest @ ..]) => {
-            let hook = hooks::find(&call.hooks, &repository, read_id(id)?)?.clone();
+            let hook = hooks::find(call.hooks(), &repository, read_id(id)?)?.clone();
             match (method, rest) {
                 (&Method::GET, []) => Ok(hooks::get(call, &hook)),
                 (&Method::PATCH, []) => hooks::update(call, hook).await,
