@@ -8,6 +8,7 @@
 mod auth;
 mod call;
 mod failures;
+mod github;
 mod gogs;
 mod refusal;
 
@@ -150,12 +151,13 @@ impl Answers for Front {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Served {
     Gogs,
+    GitHub,
 }
 
 impl Served {
     /// The API that a path belongs to, if it is switched on.
     fn at(path: &str, api: &config::Api) -> Option<Served> {
-        let on = [(Served::Gogs, api.gogs)];
+        let on = [(Served::Gogs, api.gogs), (Served::GitHub, api.github)];
         let mut on = on.into_iter().filter(|(_, is_on)| *is_on);
         on.find(|(served, _)| path.starts_with(served.prefix()))
             .map(|(served, _)| served)
@@ -164,18 +166,21 @@ impl Served {
     fn prefix(self) -> &'static str {
         match self {
             Served::Gogs => "/api/v1/",
+            Served::GitHub => "/api/v3/",
         }
     }
 
     async fn answer(self, call: &Call<'_>) -> Answer {
         match self {
             Served::Gogs => gogs::answer(call).await,
+            Served::GitHub => github::answer(call).await,
         }
     }
 
     fn refused(self, refusal: &Refusal) -> Answer {
         match self {
             Served::Gogs => gogs::refused(refusal),
+            Served::GitHub => github::refused(refusal),
         }
     }
 }
@@ -184,6 +189,7 @@ impl std::fmt::Display for Served {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Served::Gogs => "Gogs",
+            Served::GitHub => "GitHub",
         })
     }
 }

@@ -7,6 +7,7 @@
 mod append;
 mod aside;
 mod asked;
+mod attempts;
 mod behind;
 mod build;
 mod bulk;
@@ -66,15 +67,17 @@ mod writer;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::delivery::{DeliveryId, Reason, Trace};
+use crate::delivery::{Attempt, DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
 pub use crate::queue::asked::{Again, Delivery, Filter, Found, Range, Redelivered, Rest, Resume};
+pub use crate::queue::attempts::{Attempted, Attempts};
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Note, Notes,
-    Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats, Settlement, Stats,
+    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, LastAttempt, Lease, Next,
+    Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
+    Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -261,6 +264,34 @@ impl Queue {
     /// One delivery, whatever its state.
     pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, QueueError> {
         self.engine().delivery(id).await
+    }
+
+    /// Attempts to a destination, newest first: at most `limit` of those that `takes` accepts, from
+    /// the one of this id on, or the first before it. All of history is looked through.
+    pub async fn attempts(
+        &self,
+        destination: &str,
+        from: Option<u64>,
+        limit: usize,
+        takes: fn(&Attempt) -> bool,
+    ) -> Result<Attempts, QueueError> {
+        self.engine()
+            .attempts(destination, from, limit, takes)
+            .await
+    }
+
+    /// One attempt to a destination, or the run of equal failures that it was folded into.
+    pub async fn attempt(
+        &self,
+        destination: &str,
+        id: u64,
+    ) -> Result<Option<Attempted>, QueueError> {
+        self.engine().attempt(destination, id).await
+    }
+
+    /// How the newest attempt to a destination ended, if there was one.
+    pub fn last_attempt(&self, destination: &str) -> Option<LastAttempt> {
+        self.engine().last_attempt(destination)
     }
 
     /// The body as sent, if it was kept.

@@ -21,7 +21,7 @@ use crate::send::request::{self, Outgoing};
 use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
-use crate::send::{dingtalk, discord, gogs, slack};
+use crate::send::{dingtalk, discord, github, gogs, slack};
 
 pub use crate::send::notes::Outcome;
 
@@ -182,6 +182,7 @@ impl Courier {
         let is_chat = !destination.kind.takes_payloads();
         notes.sent = is_chat.then(|| message.clone());
         let Outgoing { url, headers, body } = outgoing;
+        let asked = matches!(destination.kind, Kind::GitHub(_)).then(|| headers.clone());
         let request = transport::Request {
             method: Method::POST,
             url: &url,
@@ -191,7 +192,12 @@ impl Courier {
             body,
             most: transport::ANSWER,
         };
-        let answer = match self.transport.call(request, destination.timeout).await {
+        let called = self.transport.call(request, destination.timeout).await;
+        if let (Some(asked), Ok(_) | Err(Failure::Trouble { .. })) = (asked, &called) {
+            let answered = called.as_ref().ok().map(|answer| &answer.headers);
+            notes.sent = Some(github::heads(&asked, answered));
+        }
+        let answer = match called {
             Ok(answer) => answer,
             Err(failure) => {
                 notes.answered(None, Bytes::new());

@@ -5,6 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sha1::Sha1;
 
 use crate::destination::GitHub;
@@ -39,6 +40,36 @@ pub fn request(to: &GitHub, event: &Event, json: &Bytes) -> (HeaderMap, Bytes) {
         tell("x-hub-signature-256", hex_value(&sha256));
     }
     (headers, body)
+}
+
+/// The heads of a request and of its answer, if one came, to be kept beside the delivery:
+/// `{"request": {name: value}, "response": {name: value} or null}`, with names as GitHub writes
+/// them. Values hold no secret: a signature does not give its key away.
+pub(crate) fn heads(request: &HeaderMap, answer: Option<&HeaderMap>) -> Bytes {
+    let heads = json!({ "request": head(request), "response": answer.map(head) });
+    heads.to_string().into()
+}
+
+fn head(headers: &HeaderMap) -> Value {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let line = |name: &HeaderName| {
+        let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
+        (shown_name(name.as_str()), Value::from(values.join(", ")))
+    };
+    Value::Object(headers.keys().map(line).collect())
+}
+
+/// `X-GitHub-Hook-ID` for `x-github-hook-id`.
+fn shown_name(name: &str) -> String {
+    let words = name.split('-').map(|word| match word {
+        "github" => "GitHub".to_owned(),
+        "id" => "ID".to_owned(),
+        word => {
+            let (first, rest) = word.split_at(usize::from(word.is_char_boundary(1)));
+            first.to_uppercase() + rest
+        }
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// The id of the repository that a payload is about, if it says one.
@@ -109,6 +140,19 @@ mod tests {
             assert_eq!(headers["x-hub-signature"], sha1);
             assert_eq!(headers["x-hub-signature-256"], sha256);
         }
+    }
+
+    #[test]
+    fn heads_are_kept_under_the_names_that_github_writes() {
+        let (headers, _) = sent(ContentType::Json, None, "{}");
+        let mut answer = HeaderMap::new();
+        answer.append("set-cookie", HeaderValue::from_static("a"));
+        answer.append("set-cookie", HeaderValue::from_static("b"));
+        let kept: Value = serde_json::from_slice(&heads(&headers, Some(&answer))).unwrap();
+        assert_eq!(kept["request"]["X-GitHub-Hook-ID"], "71");
+        assert_eq!(kept["response"], json!({ "Set-Cookie": "a, b" }));
+        let kept: Value = serde_json::from_slice(&heads(&headers, None)).unwrap();
+        assert_eq!(kept["response"], Value::Null);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 mod commands;
 mod delivery;
 mod front;
+mod github;
 mod gogs;
 mod kill;
 mod many;
+mod octokit;
+mod schema;
 mod wire;

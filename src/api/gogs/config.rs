@@ -12,8 +12,8 @@ use crate::hook::{Hook, HookConfig, HookKind, Repository};
 use crate::hooks::Draft;
 use crate::send::egress::Egress;
 
-/// The kinds that Gogs knows; hooks of others are managed elsewhere.
-pub(super) const KINDS: [HookKind; 4] = [
+/// The kinds that Gogs can make.
+const KINDS: [HookKind; 4] = [
     HookKind::Gogs,
     HookKind::Slack,
     HookKind::Discord,

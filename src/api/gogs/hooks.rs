@@ -6,7 +6,7 @@ use super::super::call::Call;
 use super::super::{Answer, empty, json};
 use super::Fault;
 use super::binding::{Purpose, wish};
-use super::config::{Edit, KINDS, draft};
+use super::config::{Edit, draft};
 use super::shapes::{ShownHook, encoded};
 use crate::hook::{Hook, Repository};
 use crate::hooks::{Change, Hooks};
@@ -14,7 +14,6 @@ use crate::hooks::{Change, Hooks};
 /// All of a repository's hooks, oldest first; there is no paging in Gogs.
 pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Answer {
     let hooks = call.hooks().of(&repository.source, &repository.name);
-    let hooks = hooks.filter(|hook| KINDS.contains(&hook.kind));
     let shown: Vec<ShownHook<'_>> = hooks.map(ShownHook::of).collect();
     json(StatusCode::OK, encoded(&shown))
 }
@@ -69,9 +68,7 @@ async fn change(
 }
 
 fn find<'h>(hooks: &'h Hooks, repository: &Repository, id: u64) -> Result<&'h Hook, Fault> {
-    let hook = hooks.get(repository, id);
-    hook.filter(|hook| KINDS.contains(&hook.kind))
-        .ok_or(Fault::NotFound)
+    hooks.get(repository, id).ok_or(Fault::NotFound)
 }
 
 fn read_id(text: &str) -> Result<u64, Fault> {

@@ -36,7 +36,11 @@ impl<'a> ShownHook<'a> {
         let wanted = |event: &&&str| hook.events.iter().any(|it| it == **event || it == "*");
         ShownHook {
             id: hook.id,
-            r#type: hook.kind.name(),
+            r#type: match hook.kind {
+                // Gogs has no such kind; a hook with a URL, a content type and a secret is its own.
+                HookKind::GitHub => HookKind::Gogs.name(),
+                kind => kind.name(),
+            },
             config: config(hook),
             events: EVENTS.iter().filter(wanted).copied().collect(),
             active: hook.active,
