@@ -12,6 +12,7 @@ mod baseline;
 mod bounds;
 mod down;
 mod drain;
+mod hooks;
 mod lines;
 mod load;
 mod machine;
@@ -68,6 +69,7 @@ const GROUPS: [Group; 10] = [
     ("alone", bounds::alone),
     ("destinations", series::destinations),
     ("connections", series::connections),
+    ("hooks", hooks::measure),
 ];
 
 fn main() {
