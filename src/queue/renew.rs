@@ -13,7 +13,7 @@ use crate::queue::store::{Fault, Renewed};
 /// file they take some times as many.
 const QUIET: u64 = 4 << 20;
 /// With so many it is done all the same: appending waits meanwhile, the longer the more they are.
-const BUSY: u64 = 16 << 20;
+const BUSY: u64 = 128 << 20;
 const A_WHILE: Duration = Duration::from_secs(2);
 
 /// When something was appended last. Belongs to the writer.
