@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::Ingest;
+use super::header_timer::HeaderTimer;
 use crate::config::Limits;
 
 /// The pause after a failed accept: usually there are no file descriptors left.
@@ -69,8 +70,7 @@ pub async fn receive(
 /// hyper itself answers a too large header section with 431 and closes on a slow one.
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+    http.header_read_timeout(limits.header_timeout)
         .max_header_size(limits.headers)
         .max_buf_size(limits.headers.max(SMALLEST_BUFFER));
     http
@@ -84,7 +84,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, http: http1::Builder) {
+    async fn serve(self, mut http: http1::Builder) {
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!("cannot set TCP_NODELAY: {error}");
         }
@@ -93,6 +93,7 @@ impl Connection {
             let ingest = ingest.clone();
             async move { Ok::<_, Infallible>(ingest.answer(request).await) }
         });
+        http.timer(HeaderTimer::default());
         let mut connection = pin!(http.serve_connection(TokioIo::new(self.stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
