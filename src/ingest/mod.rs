@@ -10,6 +10,7 @@ mod body;
 mod body_secret;
 mod budget;
 mod gates;
+mod header_timer;
 mod hooks;
 mod members;
 

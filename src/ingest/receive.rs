@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::header_timer::HeaderTimer;
 use crate::clock::Clock;
 use crate::config::Limits;
 
@@ -89,8 +90,7 @@ pub async fn receive(
 /// hyper itself answers a too large header section with 431 and closes on a slow one.
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+    http.header_read_timeout(limits.header_timeout)
         .max_header_size(limits.headers)
         .max_buf_size(limits.headers.max(SMALLEST_BUFFER));
     http
@@ -105,7 +105,7 @@ struct Connection<A> {
 }
 
 impl<A: Answers> Connection<A> {
-    async fn serve(self, http: http1::Builder) {
+    async fn serve(self, mut http: http1::Builder) {
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!("cannot set TCP_NODELAY: {error}");
         }
@@ -114,6 +114,7 @@ impl<A: Answers> Connection<A> {
             let answers = answers.clone();
             async move { Ok::<_, Infallible>(answers.answer(request, client).await) }
         });
+        http.timer(HeaderTimer::default());
         let mut connection = pin!(http.serve_connection(TokioIo::new(self.stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

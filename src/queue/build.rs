@@ -8,9 +8,8 @@ use crate::event::EventId;
 use crate::queue::chunk::{Kind, Of, Packed};
 use crate::queue::engine::Request;
 use crate::queue::head::Head;
-use crate::queue::key;
+use crate::queue::key::{self, Key};
 use crate::queue::page::{self, Pack, Page};
-use crate::queue::store::Batch;
 use crate::queue::writer::PAGE;
 use crate::queue::{Appended, QueueError};
 
@@ -27,7 +26,7 @@ pub(super) struct Built {
 }
 
 impl Built {
-    pub(super) fn of(&self) -> Of {
+    fn of(&self) -> Of {
         Of {
             kind: Kind::Page,
             sequence: self.head.first,
@@ -64,15 +63,22 @@ impl Built {
         (Some(built), rest)
     }
 
-    pub(super) fn add_to(&self, batch: &mut Batch) {
-        if !self.chunks_are_written {
-            for (n, chunk) in self.packed.split(self.of()) {
-                batch.put(&key::page_chunk(self.head.first, n), &chunk);
-            }
-        }
-        batch.put(&key::head(self.head.first), &self.head.encode());
-        let next = self.head.range().end;
-        batch.put(&key::mark("next"), &next.to_be_bytes());
+    /// What is written of it. The page is there as soon as its head is, so that comes after the
+    /// chunks; the mark may lag behind the heads, but not be ahead of them.
+    pub(super) fn writes(&self) -> impl Iterator<Item = (Key, Vec<u8>)> {
+        let first = self.head.first;
+        let chunks = (!self.chunks_are_written).then(|| self.chunks());
+        let head = (key::head(first), self.head.encode());
+        let next = self.head.range().end.to_be_bytes().to_vec();
+        let ends = [head, (key::mark("next"), next)];
+        chunks.into_iter().flatten().chain(ends)
+    }
+
+    /// Its chunks alone.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (Key, Vec<u8>)> {
+        let first = self.head.first;
+        let chunks = self.packed.split(self.of());
+        chunks.map(move |(n, chunk)| (key::page_chunk(first, n), chunk))
     }
 
     pub(super) fn answer(self) {

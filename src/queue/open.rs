@@ -129,8 +129,9 @@ fn check_format(store: &Store) -> anyhow::Result<()> {
     }
 }
 
-/// Where the log begins and ends. What the marks, the heads and the witness say differs only
-/// after damage; then the log goes on behind all of them, so that no sequence is used twice.
+/// Where the log begins and ends. The last head may have no mark after a crash; otherwise what the
+/// marks, the heads and the witness say differs only after damage. The log goes on behind all of
+/// them, so that no sequence is used twice.
 fn marks(store: &Store) -> anyhow::Result<Log> {
     let last = store.scan_back(key::all(b"h"), 1)?.pop();
     let heads_end = last.map(|(key, value)| {
@@ -185,7 +186,7 @@ impl Engine {
     pub(super) fn repair_tail(&self) -> anyhow::Result<()> {
         let log = self.shared().log;
         // A commit that failed may be on disk all the same, beyond what memory knows.
-        let next = number(&self.store, "next")?.unwrap_or(1).max(log.next);
+        let next = marks(&self.store)?.next.max(log.next);
         self.remove_chunks(key::page_chunk(next, 0)..key::all(b"p").end)?;
         let mut from = key::all(b"p");
         while let Some((chunk, _)) = self.store.scan(from.clone(), 1)?.pop() {
@@ -224,7 +225,10 @@ impl Engine {
         let now = self.now();
         let mut shared = self.shared();
         let format = (key::mark("format"), Some(vec![FORMAT]));
-        shared.pending.push(vec![format, self.alive_mark()]);
+        // The head of a page may be on disk before its mark, but never without any.
+        let next = shared.log.next.to_be_bytes().to_vec();
+        let next = (key::mark("next"), Some(next));
+        shared.pending.push(vec![format, next, self.alive_mark()]);
         self.write_missing(&mut shared)?;
         for id in 0..shared.lanes.len() {
             let lane = shared.lanes[id].write(now);

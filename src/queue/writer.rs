@@ -11,7 +11,7 @@ use crate::queue::append::Judged;
 use crate::queue::build::Built;
 use crate::queue::duplicates::Duplicates;
 use crate::queue::engine::{Engine, Request, Shared};
-use crate::queue::key;
+use crate::queue::key::Key;
 use crate::queue::pending::{REMOVALS, Taken, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{Batch, Fault};
@@ -139,16 +139,12 @@ impl Writer {
     pub(super) fn commit(&mut self, built: Option<Built>) -> Result<(), Fault> {
         let budget = if built.is_some() { SETTLEMENTS } else { WINDOW };
         let taken = self.engine.shared().pending.take(budget);
-        let mut batch = Batch::new();
-        taken.add_to(&mut batch);
-        if let Some(built) = &built {
-            built.add_to(&mut batch);
-        }
-        if batch.is_empty() {
+        if built.is_none() && taken.stamp().is_none() {
             self.answer_reached();
             return Ok(());
         }
-        if let Err(fault) = self.engine.store.commit(batch) {
+        let page = built.iter().flat_map(Built::writes);
+        if let Err(fault) = self.write(&taken, page) {
             self.engine.shared().pending.give_back(taken);
             if let Some(built) = built {
                 built.refuse(&QueueError::Unavailable);
@@ -165,19 +161,13 @@ impl Writer {
         if built.packed.len() <= PAGE {
             return Ok(built);
         }
-        let first = built.head.first;
-        let mut chunks = built.packed.split(built.of()).peekable();
+        let mut chunks = built.chunks().peekable();
         while chunks.peek().is_some() {
             let taken = self.engine.shared().pending.take(SETTLEMENTS);
-            let mut batch = Batch::new();
-            taken.add_to(&mut batch);
             let mut keys = Vec::with_capacity(CHUNKS);
-            for (n, chunk) in chunks.by_ref().take(CHUNKS) {
-                let key = key::page_chunk(first, n);
-                batch.put(&key, &chunk);
-                keys.push(key);
-            }
-            if let Err(fault) = self.engine.store.commit(batch) {
+            let some = chunks.by_ref().take(CHUNKS);
+            let some = some.inspect(|(key, _)| keys.push(key.clone()));
+            if let Err(fault) = self.write(&taken, some) {
                 self.engine.shared().pending.give_back(taken);
                 drop(chunks);
                 built.refuse(&QueueError::Unavailable);
@@ -189,6 +179,24 @@ impl Writer {
         drop(chunks);
         built.chunks_are_written = true;
         Ok(built)
+    }
+
+    /// What is taken must come back whole or not at all, and whatever is written with it. Of a page
+    /// alone the beginning may come back: without its head it is not there.
+    fn write(
+        &self,
+        taken: &Taken,
+        page: impl Iterator<Item = (Key, Vec<u8>)>,
+    ) -> Result<(), Fault> {
+        if taken.stamp().is_none() {
+            return self.engine.store.commit_in_order(page);
+        }
+        let mut batch = Batch::new();
+        taken.add_to(&mut batch);
+        for (key, value) in page {
+            batch.put(&key, &value);
+        }
+        self.engine.store.commit(batch)
     }
 
     /// A commit is on disk: everybody may know.

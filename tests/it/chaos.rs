@@ -6,7 +6,7 @@
 //! `CHAOS_SEEDS=30 CHAOS_SECONDS=20 cargo test chaos` runs it at length; `CHAOS_SEED=7` runs one
 //! seed, whose schedule is always the same.
 
-mod dice;
+pub mod dice;
 mod life;
 mod oracle;
 mod posts;

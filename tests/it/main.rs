@@ -46,6 +46,7 @@ mod memory;
 mod messages;
 mod operate;
 mod outage;
+mod power_cut;
 mod queue;
 mod readme;
 mod reload;
