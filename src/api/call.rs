@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
+use tracing::info;
 
 use super::Means;
 use crate::config::{Api, Token};
@@ -61,7 +62,17 @@ impl Call<'_> {
         &self,
         work: impl FnOnce(&Hooks) -> Result<Change, E> + Send + 'static,
     ) -> Result<Result<Hook, E>, QueueError> {
-        self.means.desk.change(work).await
+        let changed = self.means.desk.change(work).await?;
+        if let Ok(hook) = &changed {
+            let done = match self.method {
+                Method::POST => "made",
+                Method::DELETE => "deleted",
+                _ => "changed",
+            };
+            let (id, repository, token) = (hook.id, &hook.repository.name, &self.token.name);
+            info!("hook {id} of {repository} was {done} with the token {token}");
+        }
+        Ok(changed)
     }
 }
 

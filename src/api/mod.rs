@@ -1,10 +1,9 @@
 //! The hook APIs on `listen`: which is served where, to whom, and how a call comes to it.
 //!
-//! A request below an API's prefix becomes a [`Call`] once its token is right and its body is
-//! there; everything else on the listener is for ingest. A further API is a folder with two
-//! functions, `answer` (a `Call` to its answer) and `refused` (a [`Refusal`] in its words), and a
-//! variant of [`Served`] that names them. Only [`auth`] looks at tokens, and only the
-//! [`Desk`] changes hooks.
+//! A request below an API's prefix becomes a `Call` once its token is right and its body is there;
+//! everything else on the listener is for ingest. A further API is a folder with two functions,
+//! `answer` (a `Call` to its answer) and `refused` (a `Refusal` in its words), and a variant of
+//! `Served` that names them. Only `auth` looks at tokens, and only the [`Desk`] changes hooks.
 
 mod auth;
 mod call;

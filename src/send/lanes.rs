@@ -309,7 +309,6 @@ mod tests {
     use crate::delivery::Reason;
     use crate::plan::Templates;
     use crate::queue::Options;
-    use crate::settings::Settings;
 
     fn config(folder: &Path) -> Config {
         let path = folder.join("relay.yaml");

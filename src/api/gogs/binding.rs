@@ -21,9 +21,9 @@ pub(super) struct Wish {
     pub(super) active: Option<bool>,
 }
 
-/// What Gogs calls the body of a call.
+/// What a body is for; Gogs has a name for each.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
+pub(super) enum Purpose {
     Create,
     Edit,
 }
@@ -45,7 +45,7 @@ struct BindingError {
 ///
 /// # Errors
 /// Its content type is none that Gogs takes, or it is not of the right shape.
-pub(super) fn wish(form: Form, headers: &HeaderMap, body: &[u8]) -> Result<Wish, Unbound> {
+pub(super) fn wish(purpose: Purpose, headers: &HeaderMap, body: &[u8]) -> Result<Wish, Unbound> {
     let content_type = headers.get(CONTENT_TYPE);
     let content_type = content_type.map_or("", |value| value.to_str().unwrap_or("?"));
     // As loosely as Gogs does.
@@ -60,7 +60,7 @@ pub(super) fn wish(form: Form, headers: &HeaderMap, body: &[u8]) -> Result<Wish,
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Unbound::one(status, "ContentTypeError", words.to_owned()));
     }
-    of_json(form, body)
+    of_json(purpose, body)
         .map_err(|words| Unbound::one(StatusCode::BAD_REQUEST, "DeserializationError", words))
 }
 
@@ -104,7 +104,7 @@ fn of_form(body: &[u8]) -> Wish {
     wish
 }
 
-fn of_json(form: Form, body: &[u8]) -> Result<Wish, String> {
+fn of_json(purpose: Purpose, body: &[u8]) -> Result<Wish, String> {
     let text = String::from_utf8_lossy(body);
     let text = mend_surrogates(text.as_bytes());
     // Go reads the first value, and does not look at what follows.
@@ -112,11 +112,11 @@ fn of_json(form: Form, body: &[u8]) -> Result<Wish, String> {
     let members = match values.next() {
         None | Some(Ok(Value::Null)) => return Ok(Wish::default()),
         Some(Ok(Value::Object(members))) => members,
-        Some(Ok(value)) => return Err(form.cannot(&value, "Go value", form.option())),
+        Some(Ok(value)) => return Err(purpose.cannot(&value, "Go value", purpose.option())),
         Some(Err(error)) => return Err(in_words_of_go(&text, &error)),
     };
     let field = |name: &'static str| Field {
-        form,
+        purpose,
         name,
         value: member(&members, name),
     };
@@ -141,7 +141,7 @@ fn member<'v>(members: &'v Map<String, Value>, name: &str) -> Option<&'v Value> 
 
 /// A member that is to have a certain type.
 struct Field<'v> {
-    form: Form,
+    purpose: Purpose,
     name: &'static str,
     value: Option<&'v Value>,
 }
@@ -188,23 +188,23 @@ impl Field<'_> {
     }
 
     fn cannot(&self, value: &Value, wanted: &str) -> String {
-        let place = format!("Go struct field {}.{}", self.form.name(), self.name);
-        self.form.cannot(value, &place, wanted)
+        let place = format!("Go struct field {}.{}", self.purpose.name(), self.name);
+        self.purpose.cannot(value, &place, wanted)
     }
 }
 
-impl Form {
+impl Purpose {
     fn name(self) -> &'static str {
         match self {
-            Form::Create => "CreateHookOption",
-            Form::Edit => "EditHookOption",
+            Purpose::Create => "CreateHookOption",
+            Purpose::Edit => "EditHookOption",
         }
     }
 
     fn option(self) -> &'static str {
         match self {
-            Form::Create => "gogs.CreateHookOption",
-            Form::Edit => "gogs.EditHookOption",
+            Purpose::Create => "gogs.CreateHookOption",
+            Purpose::Edit => "gogs.EditHookOption",
         }
     }
 

@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use super::super::call::Call;
 use super::super::{Answer, empty, json};
 use super::Fault;
-use super::binding::{Form, wish};
+use super::binding::{Purpose, wish};
 use super::config::{Edit, draft};
 use super::shapes::{ShownHook, encoded};
 use crate::hook::{Hook, Repository};
@@ -24,7 +24,7 @@ pub(super) fn get(call: &Call<'_>, repository: &Repository, id: &str) -> Result<
 }
 
 pub(super) async fn create(call: &Call<'_>, repository: Repository) -> Result<Answer, Fault> {
-    let wish = wish(Form::Create, call.headers, &call.body).map_err(Fault::Unbound)?;
+    let wish = wish(Purpose::Create, call.headers, &call.body).map_err(Fault::Unbound)?;
     let draft = draft(repository, wish, &call.settings.config.egress)?;
     let made = change(call, move |_| Ok(Change::Create(draft))).await?;
     Ok(show(StatusCode::CREATED, &made))
@@ -35,7 +35,7 @@ pub(super) async fn edit(
     repository: Repository,
     id: &str,
 ) -> Result<Answer, Fault> {
-    let wish = wish(Form::Edit, call.headers, &call.body).map_err(Fault::Unbound)?;
+    let wish = wish(Purpose::Edit, call.headers, &call.body).map_err(Fault::Unbound)?;
     let id = read_id(id)?;
     find(call.hooks(), &repository, id)?;
     let edit = Edit::new(wish, &call.settings.config.egress)?;

@@ -1,10 +1,10 @@
 //! Hooks made by Gogs' API get what they are there for.
 
 use gogs_relay::clock::Clock;
-use gogs_relay::standin::{FakeDiscord, FakeGogs, Received, Script, StandIn};
+use gogs_relay::standin::{FakeDiscord, FakeGogs, FakeSlack, Received, Script, StandIn};
 use serde_json::{Value, json};
 
-use super::wire::{HOOKS, ask, happens, hook, start};
+use super::wire::{HOOKS, ask, happens, hook, start, tokens, yaml};
 use crate::binary::signature;
 use crate::world::within;
 
@@ -113,6 +113,37 @@ async fn a_deleted_hook_and_an_inactive_one_get_nothing_more() {
         ask(&relay, "GET", &target(0), "").await.with(404);
         let (_, hooks) = relay.api("GET /v1/hooks", "").await;
         assert!(!hooks.to_string().contains(secret), "{hooks}");
+        relay.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hooks_use_the_set_of_templates_that_the_section_names_now() {
+    within(async {
+        let folder = tempfile::tempdir().unwrap();
+        let slack = StandIn::start(FakeSlack::default(), Clock::system())
+            .await
+            .unwrap();
+        let relay = start(folder.path(), Clock::system()).await;
+        let made = json!({
+            "type": "slack",
+            "config": { "url": slack.url(), "content_type": "json", "channel": "" },
+            "active": true,
+        });
+        ask(&relay, "POST", HOOKS, &made.to_string())
+            .await
+            .with(201);
+        for number in 1..=2 {
+            happens(&relay, "push", "orbit/lander", number).await;
+            slack.wait_for(number as usize).await;
+        }
+        let other = yaml(&format!("  templates: default\n{}", tokens()));
+        assert_eq!(relay.reload(&other).await.0, 200);
+        happens(&relay, "push", "orbit/lander", 3).await;
+        let texts: Vec<Value> = slack.wait_for(3).await.iter().map(Received::json).collect();
+        assert_eq!(texts[0], texts[1]);
+        assert_ne!(texts[1], texts[2]);
         relay.finish().await;
     })
     .await;
