@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::{Answer, empty, json};
+use super::config::ConfigWish;
 use super::fault::Fault;
-use super::wish::{self, ConfigWish, Update};
-use super::{links, ping, shapes};
+use super::wish::{self, Update};
+use super::{links, members, ping, shapes};
 use crate::hook::{Hook, HookKind, Repository};
 use crate::hooks::{Change, Hooks};
 
@@ -65,7 +66,7 @@ pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Result<Answer, F
 }
 
 pub(super) async fn create(call: &Call<'_>, repository: Repository) -> Result<Answer, Fault> {
-    let body = wish::read(&call.body)?;
+    let body = members::read(&call.body)?;
     let draft = wish::draft(repository, &body, &call.settings.config.egress)?;
     let made = change(call, move |hooks| {
         let wanted = (None, &draft.config, draft.events.as_slice());
@@ -88,7 +89,7 @@ pub(super) fn get(call: &Call<'_>, hook: &Hook) -> Answer {
 }
 
 pub(super) async fn update(call: &Call<'_>, hook: Hook) -> Result<Answer, Fault> {
-    let body = wish::read(&call.body)?;
+    let body = members::read(&call.body)?;
     let update = Update::of(&body, &call.settings.config.egress)?;
     let next = replace(call, hook, move |hook| update.apply(hook)).await?;
     Ok(get(call, &next))
@@ -108,7 +109,7 @@ pub(super) fn config(hook: &Hook) -> Answer {
 }
 
 pub(super) async fn update_config(call: &Call<'_>, hook: Hook) -> Result<Answer, Fault> {
-    let body = wish::read(&call.body)?;
+    let body = members::read(&call.body)?;
     let wish = ConfigWish::read(&body, &call.settings.config.egress)?;
     let next = replace(call, hook, move |hook| {
         Ok(Hook {

@@ -3,11 +3,13 @@
 //! it differs.
 
 mod about;
+mod config;
 mod deliveries;
 mod events;
 mod fault;
 mod hooks;
 mod links;
+mod members;
 mod ping;
 mod shapes;
 mod wish;

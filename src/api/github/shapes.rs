@@ -21,7 +21,7 @@ pub(super) fn hook(hook: &Hook, base: &str, last: Option<LastAttempt>) -> Value 
     shown["test_url"] = json!(format!("{url}/tests"));
     shown["ping_url"] = json!(format!("{url}/pings"));
     shown["deliveries_url"] = json!(format!("{url}/deliveries"));
-    shown["last_response"] = last_response(last);
+    shown["last_response"] = last_response(hook, last);
     shown
 }
 
@@ -117,7 +117,7 @@ fn outcome(status: Option<u16>, reason: Reason) -> String {
     }
 }
 
-fn last_response(last: Option<LastAttempt>) -> Value {
+fn last_response(hook: &Hook, last: Option<LastAttempt>) -> Value {
     let Some(LastAttempt { status, reason }) = last else {
         return json!({ "code": null, "status": "unused", "message": null });
     };
@@ -127,7 +127,11 @@ fn last_response(last: Option<LastAttempt>) -> Value {
         (None, Reason::Timeout) => "timeout",
         (None, _) => "connection_error",
     };
-    json!({ "code": code(status, reason), "status": word, "message": outcome(status, reason) })
+    let mut message = outcome(status, reason);
+    if hook.gave_up.is_some() {
+        message += " (for five days it did nothing but fail, so the hook is inactive now)";
+    }
+    json!({ "code": code(status, reason), "status": word, "message": message })
 }
 
 /// RFC 3339 without fractions, as GitHub has it.

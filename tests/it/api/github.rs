@@ -245,7 +245,7 @@ async fn octocrab_is_refused_in_the_words_of_github() {
             "",
             "nowhere",
             "http://192.168.0.1/",
-            "http://localhost./",
+            "http://10.1.2.3/",
             "http://me@example.org/",
         ] {
             let words = refused(hooks.create(wanted(url)).await, 422);
