@@ -13,21 +13,23 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admin;
+use crate::api;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
+use crate::hooks::{self, Desk};
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
-use crate::queue::{LaneSpec, Options, Queue};
+use crate::queue::{Options, Queue};
 use crate::reload::{self, Reload, Reloader};
 use crate::send::deliver::{Courier, Errand};
 use crate::send::dial::SystemResolver;
-use crate::send::lanes::{Lanes, LanesParts, lane_spec};
+use crate::send::lanes::{Lanes, LanesParts};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
 use crate::send::transport::Transport;
 use crate::send::verdict::Verdict;
-use crate::settings::{InForce, Settings};
+use crate::settings::{InForce, Opened, Settings, Switch};
 
 /// What the relay listens to, set up by whoever starts it.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub struct Relay {
     pub queue: Queue,
     pub reload: Reload,
     pub clock: Clock,
+    pub hooks: Desk,
     settings: InForce,
     courier: Courier,
 }
@@ -64,58 +67,84 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let Loaded { config, origin, .. } = loaded;
     let tracker = TaskTracker::new();
-    let shared = admin::Shared::new(config.admin.clone(), shutdown.clone());
     let addresses = (listeners.hooks.local_addr()?, listeners.admin.local_addr()?);
-    let service = admin::Service {
-        limits: config.limits,
-        clock: clock.clone(),
-        tasks: tracker.clone(),
-        stop: shutdown.clone(),
-    };
-    tracker.spawn(admin::serve(listeners.admin, shared.clone(), service));
+    let own_api = serve_own_api(listeners.admin, &config, &clock, &tracker, &shutdown);
 
-    let settings = Arc::new(first_settings(config)?);
-    let (in_force, _) = watch::channel(settings.clone());
-    let (queue, lanes) = build(in_force.subscribe(), clock.clone(), console).await?;
+    let opened = open(first_settings(config)?, clock.clone()).await?;
+    let (settings, queue) = (opened.settings, opened.queue);
+    let (replace, in_force) = watch::channel(settings.clone());
+    let switch = Switch::new(replace, queue.clone());
+    let lanes = build(&queue, in_force.clone(), clock.clone(), console);
     let config = &settings.config;
-    let ingest = Ingest::new(
-        config.limits,
-        in_force.subscribe(),
-        queue.clone(),
-        clock.clone(),
-    );
     // A little of the grace is kept for the last commit.
     let grace = config.shutdown_grace.mul_f64(0.9);
     let (reload, requests) = reload::requests();
     let relay = Relay {
-        settings: in_force.subscribe(),
+        hooks: Desk::new(
+            switch.clone(),
+            queue.clone(),
+            clock.clone(),
+            tracker.clone(),
+        ),
+        settings: in_force,
         queue: queue.clone(),
         reload,
         clock: clock.clone(),
         courier: lanes.courier().clone(),
     };
+    relay.hooks.tidy_up(&opened.deleted).await;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
-        Arc::new(ingest),
+        Arc::new(front(&relay)),
         tracker.clone(),
         shutdown.clone(),
     ));
-    let reloader = Reloader::new(origin, in_force, queue.clone());
+    let reloader = Reloader::new(origin, switch);
     tracker.spawn(reloader.run(requests, listeners.hangup, shutdown.clone()));
-    shared.ready(relay);
+    own_api.ready(relay);
     introduce(config, addresses);
 
     shutdown.cancelled().await;
-    info!(
-        "stopping: finishing what is under way, for at most {:?}",
-        config.shutdown_grace
-    );
     stop(&tracker, &queue, &clock, grace).await;
     Ok(())
 }
 
+/// Answers what comes to `listen`.
+fn front(relay: &Relay) -> api::Front {
+    let (settings, queue) = (relay.settings.clone(), relay.queue.clone());
+    let limits = settings.borrow().config.limits;
+    let ingest = Ingest::new(limits, settings.clone(), queue.clone(), relay.clock.clone());
+    let means = api::Means {
+        queue,
+        desk: relay.hooks.clone(),
+        clock: relay.clock.clone(),
+    };
+    api::Front::new(ingest, settings, means)
+}
+
+/// Answers probes from now on, and everything else once it is told that the relay is ready.
+fn serve_own_api(
+    listener: TcpListener,
+    config: &Config,
+    clock: &Clock,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> admin::Shared {
+    let shared = admin::Shared::new(config.admin.clone(), stop.clone());
+    let service = admin::Service {
+        limits: config.limits,
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    tasks.spawn(admin::serve(listener, shared.clone(), service));
+    shared
+}
+
 async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Duration) {
+    info!("stopping: finishing what is under way, for at most {grace:?}");
     tracker.close();
     if clock.timeout(grace, tracker.wait()).await.is_err() {
         warn!("some requests did not end within the grace; what was acknowledged is in the queue");
@@ -136,25 +165,19 @@ fn first_settings(config: Config) -> anyhow::Result<Settings> {
     Settings::new(config, Arc::new(templates)).context("failed to read the routes")
 }
 
-/// Opens the queue, and makes the lanes that will run over it.
-async fn build(
-    settings: InForce,
-    clock: Clock,
-    console: Box<dyn Write + Send>,
-) -> anyhow::Result<(Queue, Lanes)> {
+async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Opened> {
+    let data = settings.config.data.clone();
+    let options = options(&settings.config);
+    let opening = tokio::task::spawn_blocking(move || settings.open_queue(options, clock));
+    let opened = opening.await.context("opening the queue panicked")?;
+    opened.with_context(|| format!("failed to open the queue in {}", data.display()))
+}
+
+/// The lanes that will run over the queue.
+fn build(queue: &Queue, settings: InForce, clock: Clock, console: Box<dyn Write + Send>) -> Lanes {
     let now = settings.borrow().clone();
-    let (opening, opened) = (now.clone(), clock.clone());
-    let opening = tokio::task::spawn_blocking(move || {
-        let config = &opening.config;
-        let specs: Vec<LaneSpec> = config.destinations.values().map(lane_spec).collect();
-        Queue::open(options(config), &specs, opened)
-    });
-    let queue = opening
-        .await
-        .context("opening the queue panicked")?
-        .with_context(|| format!("failed to open the queue in {}", now.config.data.display()))?;
     let egress = now.config.egress.clone();
-    let lanes = Lanes::new(LanesParts {
+    Lanes::new(LanesParts {
         queue: queue.clone(),
         settings,
         transport: Transport::within(egress, Arc::new(SystemResolver), clock.clone()),
@@ -162,8 +185,7 @@ async fn build(
         clock,
         sends: now.config.limits.sends,
         jitter: retry::dice,
-    });
-    Ok((queue, lanes))
+    })
 }
 
 fn options(config: &Config) -> Options {
@@ -206,7 +228,7 @@ impl Relay {
     /// delivered, and the verdict in words. `None` when there is no such destination.
     pub async fn send_test(&self, destination: &str) -> Option<(bool, String)> {
         let settings = self.settings();
-        let destination = settings.config.destinations.get(destination)?;
+        let destination = settings.of_lane(destination)?;
         let event = self.test_event(&settings.config);
         let bucket = BucketKey::of(destination);
         let turns = self.courier.turns();

@@ -192,6 +192,8 @@ pub struct Attempt {
     pub id: u64,
     /// How many attempts this entry stands for.
     pub count: u32,
+    /// The round it was made in: 1 for the first, more for redeliveries.
+    pub round: u32,
     pub first: Timestamp,
     pub last: Timestamp,
     /// Of the last one, in milliseconds.
@@ -219,7 +221,7 @@ pub struct Trace {
     pub fingerprint: String,
     /// Why a lower step of the ladder had to be taken.
     pub fallback: Option<String>,
-    /// The body as sent, for chat kinds.
+    /// The body as sent, for chat kinds; for GitHub's the heads of request and answer, as JSON.
     pub sent: Option<Bytes>,
 }
 

@@ -51,6 +51,11 @@ impl Destination {
                 exposed(gogs.secret.as_ref()),
                 Some(gogs.content_type.name()),
             ]),
+            Kind::GitHub(github) => fields.extend([
+                exposed(github.secret.as_ref()),
+                Some(github.content_type.name()),
+                github.insecure_ssl.then_some("insecure"),
+            ]),
             Kind::Console => {}
         }
         fingerprint(&fields)
@@ -81,6 +86,15 @@ pub enum Reach {
     Stored,
 }
 
+/// Whose certificate will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// One for the host, from a root that is trusted.
+    Verified,
+    /// Any at all.
+    Anyone,
+}
+
 /// What stands behind a destination.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -88,6 +102,8 @@ pub enum Kind {
     Discord(Discord),
     DingTalk(DingTalk),
     Gogs(Gogs),
+    /// Of hooks alone: relay.yaml has no such kind.
+    GitHub(GitHub),
     /// Prints the message to standard output.
     Console,
 }
@@ -100,6 +116,7 @@ impl Kind {
             Kind::Discord(_) => "discord",
             Kind::DingTalk(_) => "dingtalk",
             Kind::Gogs(_) => "gogs",
+            Kind::GitHub(_) => "github",
             Kind::Console => "console",
         }
     }
@@ -110,8 +127,24 @@ impl Kind {
             Kind::Slack(Slack { url, .. })
             | Kind::Discord(Discord { url, .. })
             | Kind::DingTalk(DingTalk { url, .. })
-            | Kind::Gogs(Gogs { url, .. }) => Some(url),
+            | Kind::Gogs(Gogs { url, .. })
+            | Kind::GitHub(GitHub { url, .. }) => Some(url),
             Kind::Console => None,
+        }
+    }
+
+    /// Whether the payload goes out as it came, so that there is nothing to render.
+    pub fn takes_payloads(&self) -> bool {
+        matches!(self, Kind::Gogs(_) | Kind::GitHub(_))
+    }
+
+    /// Whether a server's certificate must be in order.
+    pub fn trust(&self) -> Trust {
+        match self {
+            Kind::GitHub(GitHub {
+                insecure_ssl: true, ..
+            }) => Trust::Anyone,
+            _ => Trust::Verified,
         }
     }
 }
@@ -174,6 +207,35 @@ impl PartialEq for Gogs {
     }
 }
 
+/// A receiver of GitHub's webhooks.
+#[derive(Clone, Debug)]
+pub struct GitHub {
+    pub url: SecretUrl,
+    pub secret: Option<SecretString>,
+    pub content_type: ContentType,
+    /// Its certificate is not verified.
+    pub insecure_ssl: bool,
+    /// The id of the hook, which each request tells.
+    pub hook: u64,
+}
+
+impl PartialEq for GitHub {
+    fn eq(&self, other: &GitHub) -> bool {
+        let GitHub {
+            url,
+            secret,
+            content_type,
+            insecure_ssl,
+            hook,
+        } = self;
+        *url == other.url
+            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *content_type == other.content_type
+            && *insecure_ssl == other.insecure_ssl
+            && *hook == other.hook
+    }
+}
+
 /// How the JSON is wrapped, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
@@ -229,6 +291,19 @@ pub struct RetryPolicy {
     /// Each wait is lengthened or shortened by up to this share, 0 to 1.
     pub jitter: f64,
     pub give_up_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// As relay.yaml has it where it says nothing.
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(600),
+            jitter: 0.2,
+            give_up_after: Duration::from_secs(259_200),
+        }
+    }
 }
 
 /// A URL that is a password. Its `Display` and `Debug` show the host alone.
@@ -307,13 +382,7 @@ mod tests {
             order: Order::Strict,
             pace: None,
             timeout: Duration::from_secs(15),
-            retry: RetryPolicy {
-                first: Duration::from_secs(1),
-                factor: 2.0,
-                max: Duration::from_secs(600),
-                jitter: 0.2,
-                give_up_after: Duration::from_secs(259_200),
-            },
+            retry: RetryPolicy::default(),
         }
     }
 

@@ -11,8 +11,8 @@
 //! 7. [`queue`] settles: on to the next, try later, hold the lane, or set the delivery aside.
 //! 8. [`trail`] finds and explains every delivery afterwards.
 //!
-//! [`event`], [`delivery`], [`destination`] and [`clock`] are the nouns. [`admin`], [`cli`] and
-//! [`config`] stand to the side; [`settings`] is what everything goes by, and [`reload`] replaces
+//! [`event`], [`delivery`], [`destination`], [`hook`] and [`clock`] are the nouns. [`admin`], [`api`],
+//! [`cli`] and [`config`] stand to the side; [`settings`] is what everything goes by, and [`reload`] replaces
 //! it; [`standin`] plays the services for tests and `demo`; [`app`] puts everything together.
 //!
 //! # Invariants
@@ -35,10 +35,12 @@ pub mod clock;
 pub mod delivery;
 pub mod destination;
 pub mod event;
+pub mod hook;
 
 pub mod reload;
 pub mod settings;
 
+pub mod hooks;
 pub mod ingest;
 pub mod plan;
 pub mod queue;
@@ -46,6 +48,7 @@ pub mod send;
 pub mod trail;
 
 pub mod admin;
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod standin;

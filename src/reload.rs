@@ -2,19 +2,18 @@
 //! all of it or, where there is a mistake, nothing.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{self, Changes, Origin, Problem, Severity};
+use crate::ingest::Gates;
 use crate::plan::Templates;
-use crate::queue::{self, LaneSpec, Queue};
-use crate::send::lanes::lane_spec;
-use crate::settings::Settings;
+use crate::settings::{Settings, Switch};
 
 /// So many who ask for a reload may wait for their turn.
 const WAITING: usize = 16;
@@ -115,26 +114,18 @@ impl fmt::Display for Mistakes {
 #[derive(Debug)]
 pub struct Reloader {
     origin: Origin,
-    in_force: watch::Sender<Arc<Settings>>,
-    queue: Queue,
-    /// Settings that somebody may still go by.
-    replaced: Vec<Weak<Settings>>,
+    switch: Switch,
 }
 
 impl Reloader {
-    /// Replaces the settings of `in_force` by what `origin` says.
-    pub fn new(origin: Origin, in_force: watch::Sender<Arc<Settings>>, queue: Queue) -> Reloader {
-        Reloader {
-            origin,
-            in_force,
-            queue,
-            replaced: Vec::new(),
-        }
+    /// Replaces the settings in force by what `origin` says.
+    pub fn new(origin: Origin, switch: Switch) -> Reloader {
+        Reloader { origin, switch }
     }
 
     /// Reloads when `requests` or `hangup` ask for it, until `shutdown`.
     pub async fn run(
-        mut self,
+        self,
         mut requests: Requests,
         hangup: Arc<Notify>,
         shutdown: CancellationToken,
@@ -157,15 +148,16 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self) -> Result<Report, Refused> {
-        let (origin, running) = (self.origin.clone(), self.in_force.borrow().clone());
+    async fn reload(&self) -> Result<Report, Refused> {
+        let mut turn = self.switch.turn().await;
+        let (origin, running) = (self.origin.clone(), turn.settings());
         let reading = tokio::task::spawn_blocking(move || read(&origin, &running));
         let read = reading.await.context("reading relay.yaml panicked");
         let (next, mut report) = read.map_err(failed)??;
         if report.changed.is_empty() {
             return Ok(report);
         }
-        let configured = self.put_in_force(next).await.map_err(failed)?;
+        let configured = turn.put_in_force(next).await.map_err(failed)?;
         let orphaned = configured.orphaned.into_iter();
         report.orphaned = orphaned
             .map(|orphan| Orphaned {
@@ -178,26 +170,6 @@ impl Reloader {
             .map(|(was, destination)| TakenOver { was, destination })
             .collect();
         Ok(report)
-    }
-
-    async fn put_in_force(&mut self, next: Settings) -> anyhow::Result<queue::Configured> {
-        self.replaced.retain(|old| old.strong_count() > 0);
-        if self.replaced.is_empty() {
-            self.queue.forget_former_names();
-        }
-        let destinations = next.config.destinations.values();
-        let lanes: Vec<LaneSpec> = destinations.map(lane_spec).collect();
-        let changes = queue::Changes {
-            lanes: &lanes,
-            history: next.config.history,
-            dead: next.config.dead,
-        };
-        let (in_force, replaced) = (&self.in_force, &mut self.replaced);
-        let configured = self.queue.configure(changes, || {
-            let before = in_force.send_replace(Arc::new(next));
-            replaced.push(Arc::downgrade(&before));
-        });
-        configured.await.context("the queue did not take it")
     }
 
     fn tell(&self, outcome: &Result<Report, Refused>) {
@@ -264,7 +236,13 @@ fn read(origin: &Origin, running: &Settings) -> Result<(Settings, Report), Refus
     };
     changed.extend(files.iter().map(|file| format!("templates/{file}")));
     let mut next = Settings::new(config, templates).map_err(|error| failed(error.into()))?;
-    next.gates = next.gates.succeed(&running.gates);
+    let gates = Gates::new(&next.config.sources);
+    next.gates = Arc::new(gates.succeed(&running.gates));
+    let hooks = match next.hook_templates() {
+        same if same == running.hook_templates() => running.hooks.clone(),
+        other => Arc::new(running.hooks.with_templates(other)),
+    };
+    let next = next.with_hooks(hooks);
     let report = Report {
         changed,
         needs_restart,

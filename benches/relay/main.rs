@@ -12,6 +12,7 @@ mod baseline;
 mod bounds;
 mod down;
 mod drain;
+mod hooks;
 mod lines;
 mod load;
 mod machine;
@@ -55,7 +56,7 @@ impl Effort {
 
 type Group = (&'static str, fn(Effort) -> Vec<Row>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("acknowledge", acknowledge::measure),
     ("drain", drain::measure),
     ("down", down::measure),
@@ -65,6 +66,7 @@ const GROUPS: [Group; 9] = [
     ("waiting", bounds::waiting),
     ("destinations", series::destinations),
     ("connections", series::connections),
+    ("hooks", hooks::measure),
 ];
 
 fn main() {

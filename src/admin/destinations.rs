@@ -78,7 +78,7 @@ pub(super) async fn resume(
     };
     if how.rest == Some(Rest::Summary) {
         let settings = relay.settings();
-        takes_summaries(settings.config.destinations.get(name.as_str()), &name)?;
+        takes_summaries(settings.of_lane(&name), &name)?;
     }
     let left = relay.queue.resume_with(&name, how).await?;
     let became = match (how.newer_than, how.rest) {
@@ -108,9 +108,9 @@ fn rest_of(text: &str) -> Result<Rest, ApiError> {
 fn takes_summaries(destination: Option<&Destination>, name: &str) -> Result<(), ApiError> {
     match destination.map(|destination| &destination.kind) {
         Some(Kind::Slack(_) | Kind::Discord(_) | Kind::DingTalk(_) | Kind::Console) => Ok(()),
-        Some(Kind::Gogs(_)) => Err(ApiError::new(
+        Some(Kind::Gogs(_) | Kind::GitHub(_)) => Err(ApiError::new(
             StatusCode::CONFLICT,
-            format!("{name} takes Gogs' format, which has no form for a summary"),
+            format!("{name} takes payloads, which have no form for a summary"),
         )
         .hint("leave the rest to keep or dead")),
         None => Err(ApiError::not_found(format!("no destination {name:?}"))),

@@ -7,6 +7,7 @@ mod deliveries;
 mod destinations;
 mod error;
 mod guard;
+mod hooks;
 mod listen;
 mod preview;
 mod reload;
@@ -84,6 +85,8 @@ fn router(shared: Shared) -> Router {
         )
         .route("/v1/destinations/{name}/test", post(destinations::test))
         .route("/v1/events/{id}", get(preview::event))
+        .route("/v1/hooks", get(hooks::list))
+        .route("/v1/hooks/{id}", get(hooks::show).delete(hooks::delete))
         .route("/v1/reload", post(reload::reload))
         .route("/v1/render", post(preview::render))
         .route("/v1/route", post(preview::route))

@@ -64,7 +64,7 @@ pub(super) async fn render(
         .clone()
         .ok_or_else(|| ApiError::bad_request("`to` does not name a destination"))?;
     let settings = relay.settings();
-    let destination = settings.config.destinations.get(name.as_str());
+    let destination = settings.of_lane(&name);
     let destination =
         destination.ok_or_else(|| ApiError::not_found(format!("no destination {name:?}")))?;
     let (id, event) = event_of(relay, trial).await?;

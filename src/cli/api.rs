@@ -134,16 +134,14 @@ pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-/// A time as RFC 3339, or an age such as `2h`, as the own API takes it.
-pub(super) fn moment(text: &str) -> String {
-    match time_in_words(text) {
-        Some(age) => {
-            let now = Clock::system().now();
-            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            Timestamp(now.0.saturating_sub(age)).to_string()
-        }
-        None => text.to_owned(),
-    }
+/// Reads a time as RFC 3339, or an age such as `2h`, for the own API.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    let Some(age) = time_in_words(text) else {
+        let unknown = |_| "write an age such as 2h, or a time such as 2026-03-01T06:30:00Z".into();
+        return text.parse().map_err(unknown);
+    };
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    Ok(Timestamp(Clock::system().now().0.saturating_sub(age)))
 }
 
 /// `1 delivery`, `2 deliveries`.

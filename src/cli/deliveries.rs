@@ -10,6 +10,7 @@ use super::api::{Address, Client, moment, text};
 use super::paint::{self, tame};
 use super::redeliver::{self, Redeliver};
 use super::{Failure, Outcome, say};
+use crate::clock::Timestamp;
 
 /// What a list shows of a delivery.
 pub(super) const HEADER: [&str; 6] = ["ID", "STATE", "RECEIVED", "TRIES", "WHAT", "WHY"];
@@ -57,8 +58,8 @@ pub(super) struct Filter {
     #[arg(long)]
     repo: Option<String>,
     /// Only received since this time (RFC 3339), or younger than this: 2h
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
     /// Only with this text in the summary
     #[arg(short)]
     q: Option<String>,
@@ -145,7 +146,7 @@ fn query(list: &List, limit: usize, cursor: Option<&str>) -> String {
 impl Filter {
     /// What is asked for, as the own API names it.
     pub(super) fn parts(&self) -> Vec<(&'static str, String)> {
-        let since = self.since.as_deref().map(moment);
+        let since = self.since.map(|time| time.to_string());
         let parts = [
             ("state", self.state.clone()),
             ("destination", self.destination.clone()),

@@ -10,6 +10,7 @@ use super::api::{Address, Client, confirm, deliveries, moment, text};
 use super::deliveries::to_the_second;
 use super::paint::{self, tame};
 use super::{Outcome, say};
+use crate::clock::Timestamp;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -34,8 +35,8 @@ pub(super) enum Command {
     Resume {
         name: String,
         /// Only what was received after this time (RFC 3339), or is younger than this: 2h
-        #[arg(long, value_name = "TIME")]
-        newer_than: Option<String>,
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        newer_than: Option<Timestamp>,
         /// What becomes of the rest: keep (it stays held), dead (dead letters), or summary (one
         /// message tells what it was)
         #[arg(long, value_name = "FATE")]
@@ -92,7 +93,8 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
             rest,
             address,
         } => {
-            let how = json!({ "newer_than": newer_than.as_deref().map(moment), "rest": rest });
+            let how =
+                json!({ "newer_than": newer_than.map(|time| time.to_string()), "rest": rest });
             let answer = Client::new(config, &address)?.post(&path(&name, "resume"), &how)?;
             resumed(&name, &answer)
         }

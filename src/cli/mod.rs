@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod destinations;
 mod given;
+mod hooks;
 mod init;
 mod paint;
 mod panics;
@@ -70,6 +71,9 @@ enum Command {
     /// See destinations and their lanes; hold, resume, empty or test one
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// See hooks that were added over the hook APIs, or delete one
+    #[command(subcommand)]
+    Hooks(hooks::Command),
     /// Have the running relay put in force what changed in relay.yaml and the templates
     Reload(reload::Args),
     /// Rebuild a damaged queue from what can still be read of it
@@ -127,6 +131,7 @@ fn run(args: Args) -> Outcome {
         Command::Send(args) => send::run(config, args),
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
+        Command::Hooks(command) => hooks::run(config, command),
         Command::Reload(args) => reload::run(config, &args),
         Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),

@@ -13,7 +13,7 @@ use super::given::{Given, wrong};
 use super::{Failure, Outcome, block_on, check, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::destination::Reach;
+use crate::destination::{Reach, Trust};
 use crate::send::gogs::hmac_sha256;
 use crate::send::transport::{self, Transport};
 
@@ -122,6 +122,7 @@ pub(super) async fn request(
         method,
         url: &parsed,
         reach: Reach::Configured,
+        trust: Trust::Verified,
         headers: map,
         body,
         most: transport::COMMAND,

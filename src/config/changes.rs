@@ -32,6 +32,7 @@ impl Config {
             ("dead", running.dead != self.dead),
             ("egress", running.egress != self.egress),
             ("templates", running.templates != self.templates),
+            ("api", running.api != self.api),
         ] {
             changed.extend(is_other.then(|| key.to_owned()));
         }
@@ -47,6 +48,7 @@ impl Config {
             dead: self.dead,
             egress: self.egress,
             templates: self.templates,
+            api: self.api,
             ..running.clone()
         };
         (next, changes)
@@ -89,6 +91,7 @@ impl Config {
             dedupe,
             limits,
             egress: _,
+            api: _,
             sources: _,
             destinations: _,
             routes: _,

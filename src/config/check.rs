@@ -213,8 +213,13 @@ impl<'a> Check<'a> {
             Ok(content) => Some(content),
             Err(reason) => {
                 let found = Found::error(&node.place, format!("the file of {of} {reason}"));
-                let folder = self.folder.display();
-                self.report(found.hint(format!("a relative path starts at {folder}")));
+                // The folder of a bare `relay.yaml` is the empty path, which shows as nothing.
+                let folder = match self.folder.as_os_str().is_empty() {
+                    true => FilePath::new("."),
+                    false => self.folder,
+                };
+                let hint = format!("a relative path starts at {}", folder.display());
+                self.report(found.hint(hint));
                 None
             }
         }

@@ -108,7 +108,8 @@ fn destination(
     })
 }
 
-fn set(check: &Check<'_>, node: &Node, sets: &[String]) -> Option<String> {
+/// The name of a set of templates that there is.
+pub(super) fn set(check: &Check<'_>, node: &Node, sets: &[String]) -> Option<String> {
     let name = check.shaped(node, &NAME)?;
     if sets.contains(&name) {
         return Some(name);

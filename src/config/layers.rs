@@ -73,7 +73,8 @@ pub(super) fn list_from_variable(node: &Node, text: &str) -> Option<Vec<Node>> {
     Some(texts?.into_iter().map(entry).collect())
 }
 
-/// The built-in defaults, with those of sources and destinations under each name there is.
+/// The built-in defaults, with those of sources and destinations under each name there
+/// is, and those of a section that is off by default only where that is given.
 fn defaults(given: &Dict) -> Dict {
     let defaults = yaml::read(include_str!("defaults.yaml")).root;
     let mut defaults = defaults.and_then(Value::into_dict).unwrap_or_default();
@@ -85,6 +86,9 @@ fn defaults(given: &Dict) -> Dict {
         let entries = named.keys().map(|name| (name.clone(), entry.clone()));
         defaults.insert(section, Value::Dict(Tag::Default, entries.collect()));
     }
+    let if_given = defaults.remove("if_given").and_then(Value::into_dict);
+    let sections = if_given.unwrap_or_default().into_iter();
+    defaults.extend(sections.filter(|(section, _)| given.contains_key(section)));
     defaults
 }
 

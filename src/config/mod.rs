@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::destination::Destination;
+use crate::plan::Patterns;
 use crate::queue::{Keep, Redelivery};
 use crate::send::egress::Egress;
 
+mod api;
 mod changes;
 mod check;
 mod destinations;
@@ -62,6 +64,8 @@ pub struct Config {
     pub dedupe: Keep,
     pub limits: Limits,
     pub egress: Egress,
+    /// The hook APIs on `listen`, if there are to be any.
+    pub api: Option<Api>,
     pub sources: BTreeMap<Arc<str>, Source>,
     /// By name.
     pub destinations: BTreeMap<Arc<str>, Destination>,
@@ -109,6 +113,45 @@ pub struct Limits {
     /// Events in the log.
     pub backlog: u64,
     pub free_disk: u64,
+}
+
+/// The APIs by which existing tools manage hooks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Api {
+    /// Gogs' own, at `/api/v1`.
+    pub gogs: bool,
+    /// GitHub's, at `/api/v3`.
+    pub github: bool,
+    /// The source whose repositories they are about.
+    pub source: Arc<str>,
+    /// The set that hooks' messages are made with.
+    pub templates: String,
+    /// A token may stand in the query as well.
+    pub query_tokens: bool,
+    /// At least one.
+    pub tokens: Vec<Token>,
+}
+
+/// Who may use the hook APIs, and for which repositories.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub name: Arc<str>,
+    pub token: SecretString,
+    /// Those it administers; there are no others for who uses it.
+    pub repos: Patterns,
+}
+
+impl Token {
+    /// Whether both are the same secret.
+    fn is(&self, other: &Token) -> bool {
+        self.token.expose_secret() == other.token.expose_secret()
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.is(other) && self.name == other.name && self.repos == other.repos
+    }
 }
 
 /// One entry under `sources`: who may post to `/hooks/{name}`, and how repeats are treated.

@@ -175,6 +175,13 @@ pub(super) const TITLE: Shape<String> = Shape {
     },
 };
 
+pub(super) const SWITCH: Shape<bool> = Shape {
+    what: "`true` or `false`",
+    hint: "in lower case, without quotes",
+    choices: &["true", "false"],
+    parse: |text| text.parse().ok(),
+};
+
 pub(super) const ALLOW: Shape<()> = Shape {
     what: "`allow`",
     hint: "write `allow`, or remove the line",

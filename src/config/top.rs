@@ -11,11 +11,11 @@ use super::shapes::{
     ADDRESS, COUNT, COUNT_AT_ONCE, HOST, SIZE, SIZE_ABOVE_ZERO, SIZE_OF_HEADERS, TIME,
     TIME_ABOVE_ZERO,
 };
-use super::{Admin, Config, Limits, Sets, destinations, egress, routes, sources};
+use super::{Admin, Config, Limits, Sets, api, destinations, egress, routes, sources};
 use crate::queue::Keep;
 
 /// Keys that a later version will know. To ignore one would be to run without what it asks for.
-const LATER: [&str; 4] = ["tls", "api", "hub", "queue"];
+const LATER: [&str; 3] = ["tls", "hub", "queue"];
 
 /// Walks the merged tree. `None` only after an error was reported.
 pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Config> {
@@ -43,6 +43,7 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
     let sources = sources::check(&mut keys, exposed);
     let destinations = destinations::check(&mut keys, &sets);
     let routes = routes::check(&mut keys);
+    let api = api::check(&mut keys, &sets);
     keys.finish();
     Some(Config {
         listen: listen?,
@@ -56,6 +57,7 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
         dedupe: dedupe?,
         limits: limits?,
         egress: egress?,
+        api: api?,
         sources: sources?,
         destinations: destinations?,
         routes: routes?,

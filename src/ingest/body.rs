@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 
-use super::budget::{Patience, Reservation};
+use super::budget::{self, Budget, Patience, Reservation};
 use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -17,7 +17,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
     /// Over `limits.body`.
     TooLarge,
     /// Longer than `limits.body_timeout` under way, waits for room not counted.
@@ -26,6 +26,36 @@ pub(super) enum Unreadable {
     NoRoom,
     /// Cut short, or wrongly chunked.
     Broken,
+}
+
+/// Reads the bodies of what is no delivery, out of the same budget.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    pub(super) limits: Limits,
+    pub(super) budget: Budget,
+    pub(super) clock: Clock,
+}
+
+impl Bodies {
+    /// The whole body, paid for as long as it is kept.
+    ///
+    /// # Errors
+    /// It is over a limit, or broken.
+    pub async fn read(&self, body: &mut Incoming) -> Result<Bytes, Unreadable> {
+        let mut means = Means {
+            limits: &self.limits,
+            clock: &self.clock,
+            room: self.budget.reservation(),
+            patience: Patience::new(self.clock.clone()),
+        };
+        let read = means.read(body).await?;
+        Ok(budget::paid(read, means.room))
+    }
+
+    /// Takes in and drops what still comes of a body that is not wanted.
+    pub async fn discard(&self, body: &mut Incoming) {
+        discard(body, &self.limits, &self.clock).await;
+    }
 }
 
 /// What reading one request goes by, and pays with.

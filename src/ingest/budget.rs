@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// A part of them, as large as one request can need, is lent as a whole to one request at a time:
 /// bodies that arrive together can then never block each other half-way, each holding what the
 /// others wait for. The rest is shared freely.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     shared: Arc<Semaphore>,
     whole: Arc<Semaphore>,

@@ -1,5 +1,6 @@
 //! The checks of `POST /hooks/{source}`, in their order, up to the answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -9,11 +10,12 @@ use hyper::{HeaderMap, Method, Request};
 use tracing::debug;
 
 use super::answer::{self, Answer, Refusal};
-use super::body::{self, Means, Unreadable};
+use super::body::{self, Bodies, Means, Unreadable};
 use super::budget::{self, Budget, Patience};
 use super::decode;
 use super::form;
 use super::payload::{self, NotAnEvent};
+use super::receive::Answers;
 use super::verify::Unverified;
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -49,32 +51,16 @@ impl Ingest {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// The answer to one request.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let (head, mut body) = request.into_parts();
-        let refusal = match self.take(&head, &mut body).await {
-            Ok(answer) => return answer,
-            Err(refusal) => refusal,
-        };
-        debug!(
-            response.status = refusal.status().as_u16(),
-            "refused a request to {}: {refusal:?}",
-            head.uri.path()
-        );
-        // Who waits for our word before sending the body gets it at once instead.
-        let waits = head.headers.contains_key(EXPECT);
-        if !waits && !matches!(refusal, Refusal::TooSlow { .. }) {
-            body::discard(&mut body, &self.limits, &self.clock).await;
+    /// For bodies of at most this size besides deliveries, in bytes.
+    pub fn bodies(&self, at_most: usize) -> Bodies {
+        Bodies {
+            limits: Limits {
+                body: at_most.min(self.limits.body),
+                ..self.limits
+            },
+            budget: self.budget.clone(),
+            clock: self.clock.clone(),
         }
-        answer::refused(&refusal)
     }
 
     fn settings(&self) -> Arc<Settings> {
@@ -162,6 +148,35 @@ impl Ingest {
             return Err(Refusal::of_body(Unreadable::TooLarge, &self.limits));
         }
         Ok(())
+    }
+}
+
+impl Answers for Ingest {
+    async fn answer(&self, request: Request<Incoming>, _: IpAddr) -> Answer {
+        let (head, mut body) = request.into_parts();
+        let refusal = match self.take(&head, &mut body).await {
+            Ok(answer) => return answer,
+            Err(refusal) => refusal,
+        };
+        debug!(
+            response.status = refusal.status().as_u16(),
+            "refused a request to {}: {refusal:?}",
+            head.uri.path()
+        );
+        // Who waits for our word before sending the body gets it at once instead.
+        let waits = head.headers.contains_key(EXPECT);
+        if !waits && !matches!(refusal, Refusal::TooSlow { .. }) {
+            body::discard(&mut body, &self.limits, &self.clock).await;
+        }
+        answer::refused(&refusal)
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
     }
 }
 

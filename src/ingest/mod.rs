@@ -20,6 +20,7 @@ pub mod payload;
 pub mod receive;
 pub mod verify;
 
+pub use body::{Bodies, Unreadable};
 pub use decode::facts;
 pub use gates::Gates;
 pub use hooks::Ingest;

@@ -3,15 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::pattern::{Pattern, PatternError, lower};
+use super::pattern::{Match, Pattern, PatternError, Patterns, lower};
 use crate::event::{Event, Facts};
 
 /// The patterns of one key of a route.
 #[derive(Debug)]
 pub(super) struct Filter {
     field: Field,
-    includes: Vec<Pattern>,
-    excludes: Vec<Pattern>,
+    patterns: Patterns,
 }
 
 /// What a filter makes of an event.
@@ -34,14 +33,8 @@ impl Judgement<'_> {
 
 impl Filter {
     pub(super) fn new(field: Field, patterns: &[String]) -> Result<Filter, PatternError> {
-        let patterns = patterns.iter().map(|text| Pattern::new(text));
-        let patterns: Vec<Pattern> = patterns.collect::<Result<_, _>>()?;
-        let (excludes, includes) = patterns.into_iter().partition(Pattern::excludes);
-        Ok(Filter {
-            field,
-            includes,
-            excludes,
-        })
+        let patterns = Patterns::new(patterns)?;
+        Ok(Filter { field, patterns })
     }
 
     pub(super) fn judge(&self, subject: &Subject<'_>) -> Judgement<'_> {
@@ -51,12 +44,11 @@ impl Filter {
         let Some(name) = &subject.lower[self.field as usize] else {
             return Judgement::Absent;
         };
-        let matching = |patterns: &'_ [Pattern]| patterns.iter().position(|p| p.matches(name));
-        match (matching(&self.excludes), matching(&self.includes)) {
-            (Some(at), _) => Judgement::Excluded(&self.excludes[at]),
-            (None, Some(at)) => Judgement::Included(&self.includes[at]),
-            (None, None) if self.includes.is_empty() => Judgement::NotExcluded,
-            (None, None) => Judgement::NotIncluded,
+        match self.patterns.find(name) {
+            Match::Included(pattern) => Judgement::Included(pattern),
+            Match::NotExcluded => Judgement::NotExcluded,
+            Match::Excluded(pattern) => Judgement::Excluded(pattern),
+            Match::NotIncluded => Judgement::NotIncluded,
         }
     }
 
@@ -70,7 +62,8 @@ impl Filter {
             Judgement::NotExcluded => format!("{field} \"{name}\" is not excluded"),
             Judgement::Excluded(pattern) => format!("{field} \"{name}\" is excluded by {pattern}"),
             Judgement::NotIncluded => {
-                let includes: Vec<String> = self.includes.iter().map(Pattern::to_string).collect();
+                let includes = self.patterns.includes().iter();
+                let includes: Vec<String> = includes.map(Pattern::to_string).collect();
                 format!(
                     "{field} \"{name}\" matches none of [{}]",
                     includes.join(", ")

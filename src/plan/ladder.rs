@@ -92,17 +92,17 @@ impl Climb<'_> {
 
     /// The last step: what needs no template.
     pub(super) fn last(mut self, view: Option<&View>) -> Rendered {
-        let body = match &self.destination.kind {
-            Kind::Gogs(_) => Ok(self.event.body.clone()),
-            kind => fit(&self.plain_line(view), Target::from(kind), None),
+        let kind = &self.destination.kind;
+        let passes_through = kind.takes_payloads();
+        let body = match passes_through {
+            true => Ok(self.event.body.clone()),
+            false => fit(&self.plain_line(view), Target::from(kind), None),
         };
         match body {
-            Ok(body) if self.not != Some(&body) => match &self.destination.kind {
-                Kind::Gogs(_) if self.failures.is_empty() => {
-                    self.message(body, Step::Chosen, "", "")
-                }
-                Kind::Gogs(_) => self.message(body, Step::Default, "", ""),
-                _ => self.message(body, Step::Plain, "plain", ""),
+            Ok(body) if self.not != Some(&body) => match passes_through {
+                true if self.failures.is_empty() => self.message(body, Step::Chosen, "", ""),
+                true => self.message(body, Step::Default, "", ""),
+                false => self.message(body, Step::Plain, "plain", ""),
             },
             Ok(_) => Rendered::Failed(self.failures.join("; ")),
             Err(error) => {
@@ -150,12 +150,13 @@ impl Climb<'_> {
     }
 }
 
-/// Which templates a kind of destination takes; the console shows what Slack would.
+/// Which templates a kind of destination takes; the console shows what Slack would, and GitHub's
+/// kind takes none.
 pub(super) fn format_of(kind: &Kind) -> Format {
     match kind {
         Kind::Slack(_) | Kind::Console => Format::Slack,
         Kind::Discord(_) => Format::Discord,
         Kind::DingTalk(_) => Format::DingTalk,
-        Kind::Gogs(_) => Format::Gogs,
+        Kind::Gogs(_) | Kind::GitHub(_) => Format::Gogs,
     }
 }

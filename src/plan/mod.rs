@@ -28,7 +28,7 @@ mod values;
 mod vet;
 
 pub use ladder::{Message, Rendered, Step};
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, Patterns};
 pub use route::{Explained, Router};
 pub use samples::{Sample, samples};
 pub use surrogates::mend_surrogates;

@@ -40,12 +40,12 @@ impl Pattern {
     }
 
     /// Whether it starts with `!`.
-    pub(super) fn excludes(&self) -> bool {
+    fn excludes(&self) -> bool {
         self.excludes
     }
 
     /// Whether `name`, which has been through [`lower`], fits; the `!` does not count here.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         matches(&self.pieces, name.as_bytes())
     }
 }
@@ -59,6 +59,56 @@ impl fmt::Display for Pattern {
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+/// A list of patterns: a name fits that any of them matches and none with a `!` does; where all
+/// have a `!`, that none does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns {
+    includes: Vec<Pattern>,
+    excludes: Vec<Pattern>,
+}
+
+/// What a list makes of a name, and the pattern that decided.
+pub(super) enum Match<'p> {
+    Included(&'p Pattern),
+    NotExcluded,
+    Excluded(&'p Pattern),
+    NotIncluded,
+}
+
+impl Patterns {
+    /// # Errors
+    /// One of them is no pattern.
+    pub fn new(texts: &[String]) -> Result<Patterns, PatternError> {
+        let patterns = texts.iter().map(|text| Pattern::new(text));
+        let patterns: Vec<Pattern> = patterns.collect::<Result<_, _>>()?;
+        let (excludes, includes) = patterns.into_iter().partition(Pattern::excludes);
+        Ok(Patterns { includes, excludes })
+    }
+
+    /// Whether the list lets `name` through.
+    pub fn fit(&self, name: &str) -> bool {
+        matches!(
+            self.find(&lower(name)),
+            Match::Included(_) | Match::NotExcluded
+        )
+    }
+
+    pub(super) fn includes(&self) -> &[Pattern] {
+        &self.includes
+    }
+
+    /// What decides about `name`, which has been through [`lower`].
+    pub(super) fn find(&self, name: &str) -> Match<'_> {
+        let matching = |patterns: &'_ [Pattern]| patterns.iter().position(|p| p.matches(name));
+        match (matching(&self.excludes), matching(&self.includes)) {
+            (Some(at), _) => Match::Excluded(&self.excludes[at]),
+            (None, Some(at)) => Match::Included(&self.includes[at]),
+            (None, None) if self.includes.is_empty() => Match::NotExcluded,
+            (None, None) => Match::NotIncluded,
+        }
     }
 }
 

@@ -7,23 +7,35 @@ use super::filter::{Field, Filter, Subject};
 use super::pattern::PatternError;
 use crate::config;
 use crate::event::{Event, Facts};
+use crate::hook::Hook;
+use crate::hooks::Hooks;
 use crate::queue::PlannedDelivery;
 
-/// The routes, ready to match.
+/// What a delivery to a hook says of its route.
+const HOOKS: &str = "hooks";
+
+/// The routes and the hooks, ready to match.
 #[derive(Debug)]
 pub struct Router {
-    /// Every destination that there is or that a route names.
-    destinations: Vec<Arc<str>>,
-    /// `None`: there are no routes, so everything goes everywhere.
-    routes: Option<Vec<Route>>,
+    routes: Arc<Routes>,
+    hooks: Arc<Hooks>,
     /// Most events go the same ways as the last, and share its plan.
     last: Mutex<Plan>,
 }
 
-/// A plan, and the places in the router's `destinations` and `routes` it was made of.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+struct Routes {
+    /// Every destination that there is or that a route names.
+    destinations: Vec<Arc<str>>,
+    /// `None`: there are no routes, so everything goes everywhere.
+    routes: Option<Vec<Route>>,
+}
+
+/// A plan and what it was made of: places in `destinations` and `routes`, and ids of hooks.
+#[derive(Clone, Debug, Default)]
 struct Plan {
     chosen: Vec<(usize, Option<usize>)>,
+    hooks: Vec<u64>,
     deliveries: Arc<[PlannedDelivery]>,
 }
 
@@ -51,32 +63,85 @@ impl Router {
         let routes = routes.map(|(at, route)| Route::new(at, route, &mut destinations));
         let routes: Vec<Route> = routes.collect::<Result<_, _>>()?;
         Ok(Router {
-            destinations,
-            routes: (!routes.is_empty()).then_some(routes),
-            last: Mutex::new(Plan {
-                chosen: Vec::new(),
-                deliveries: Arc::default(),
+            routes: Arc::new(Routes {
+                destinations,
+                routes: (!routes.is_empty()).then_some(routes),
             }),
+            hooks: Arc::default(),
+            last: Mutex::default(),
         })
     }
 
-    /// Each destination that any matching route names, once, by the first route that does.
+    /// The same routes with these hooks.
+    #[must_use]
+    pub fn with_hooks(&self, hooks: Arc<Hooks>) -> Router {
+        Router {
+            routes: self.routes.clone(),
+            hooks,
+            last: Mutex::default(),
+        }
+    }
+
+    /// Each destination that any matching route names, once, by the first route that does; and
+    /// each hook that wants the event.
     pub fn route(&self, event: &Event, facts: &Facts) -> Arc<[PlannedDelivery]> {
-        let chosen = self.choose(event, facts);
+        let chosen = self.routes.choose(event, facts);
+        let hooks: Vec<u64> = self.wanting(event, facts).map(|hook| hook.id).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.chosen != chosen {
-            let deliveries = chosen.iter().map(|&(destination, route)| PlannedDelivery {
-                destination: self.destinations[destination].clone(),
-                route: route.and_then(|at| Some(self.routes.as_ref()?[at].name.clone())),
+        if last.chosen != chosen || last.hooks != hooks {
+            let routes = self.routes.deliveries(&chosen);
+            let hooked = self.wanting(event, facts).map(|hook| PlannedDelivery {
+                destination: hook.lane(),
+                route: Some(HOOKS.into()),
             });
             *last = Plan {
-                deliveries: deliveries.collect(),
+                deliveries: routes.chain(hooked).collect(),
                 chosen,
+                hooks,
             };
         }
         last.deliveries.clone()
     }
 
+    fn wanting(&self, event: &Event, facts: &Facts) -> impl Iterator<Item = &Hook> {
+        let hooks = facts
+            .repo
+            .as_deref()
+            .map(|name| self.hooks.of(&event.source, name));
+        let hooks = hooks.into_iter().flatten();
+        hooks.filter(|hook| hook.wants(&event.name))
+    }
+
+    /// For people: each route, and what let the event pass or stopped it.
+    pub fn explain(&self, event: &Event, facts: &Facts) -> Vec<Explained> {
+        let Routes {
+            destinations,
+            routes,
+        } = &*self.routes;
+        let Some(routes) = routes else {
+            return vec![Explained {
+                route: "no routes".into(),
+                matched: true,
+                why: "there are no routes, so everything goes everywhere".to_owned(),
+                to: destinations.clone(),
+            }];
+        };
+        let subject = Subject::new(event, facts);
+        let explain = |route: &Route| Explained {
+            route: route.name.clone(),
+            matched: route.matches(&subject),
+            why: route.why(&subject),
+            to: route
+                .to
+                .iter()
+                .map(|&at| destinations[at].clone())
+                .collect(),
+        };
+        routes.iter().map(explain).collect()
+    }
+}
+
+impl Routes {
     /// The places of destinations, and of the routes that chose them.
     fn choose(&self, event: &Event, facts: &Facts) -> Vec<(usize, Option<usize>)> {
         let Some(routes) = &self.routes else {
@@ -96,28 +161,14 @@ impl Router {
         chosen
     }
 
-    /// For people: each route, and what let the event pass or stopped it.
-    pub fn explain(&self, event: &Event, facts: &Facts) -> Vec<Explained> {
-        let Some(routes) = &self.routes else {
-            return vec![Explained {
-                route: "no routes".into(),
-                matched: true,
-                why: "there are no routes, so everything goes everywhere".to_owned(),
-                to: self.destinations.clone(),
-            }];
-        };
-        let subject = Subject::new(event, facts);
-        let explain = |route: &Route| Explained {
-            route: route.name.clone(),
-            matched: route.matches(&subject),
-            why: route.why(&subject),
-            to: route
-                .to
-                .iter()
-                .map(|&at| self.destinations[at].clone())
-                .collect(),
-        };
-        routes.iter().map(explain).collect()
+    fn deliveries(
+        &self,
+        chosen: &[(usize, Option<usize>)],
+    ) -> impl Iterator<Item = PlannedDelivery> {
+        chosen.iter().map(|&(destination, route)| PlannedDelivery {
+            destination: self.destinations[destination].clone(),
+            route: route.and_then(|at| Some(self.routes.as_ref()?[at].name.clone())),
+        })
     }
 }
 

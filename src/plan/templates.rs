@@ -12,7 +12,7 @@ use super::library::{self, Source};
 use super::shelf::Shelf;
 use super::vet::Parser;
 use crate::config::Problem;
-use crate::destination::Destination;
+use crate::destination::{Destination, Kind};
 use crate::event::{Event, EventId};
 
 /// The set that every other falls back to.
@@ -199,8 +199,11 @@ impl Templates {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the destination's set has for its kind; nothing when Gogs' format passes through.
+    /// What the destination's set has for its kind; nothing when the payload passes through.
     fn shelf(&self, destination: &Destination) -> Option<&Shelf> {
+        if matches!(destination.kind, Kind::GitHub(_)) {
+            return None;
+        }
         let set = self.sets.get(&destination.templates);
         let shelf = set?.get(&format_of(&destination.kind))?;
         (!shelf.is_empty()).then_some(shelf)

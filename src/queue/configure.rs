@@ -154,7 +154,7 @@ impl Engine {
     }
 
     /// Waits for the disk as long as it takes: the change is under way and cannot be taken back.
-    async fn durable_at_last(&self, stamp: u64) -> Result<(), QueueError> {
+    pub(super) async fn durable_at_last(&self, stamp: u64) -> Result<(), QueueError> {
         loop {
             match self.durable(stamp).await {
                 Err(QueueError::Unavailable) if !self.shared().closing => {}
@@ -335,7 +335,7 @@ mod tests {
             free_disk: 0,
         };
         let first = [spec("ci-0".into(), None)];
-        let engine = open::open(options, &first, Clock::system()).unwrap();
+        let engine = open::open(options, |_| Ok(first.into()), Clock::system()).unwrap();
         for number in 1..=2000 {
             engine.forget_former_names();
             // Every other time the lane is taken over, else it is left behind.

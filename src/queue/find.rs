@@ -49,17 +49,20 @@ impl Engine {
             return Ok(None);
         };
         let event = id.event.0;
-        let found = self.blocking(move |engine| {
-            let mut shared = engine.shared();
-            if let Some(record) = engine.record(&shared, event, lane) {
-                return Ok(Some(shared.of_record(event, lane, record, engine.now())));
-            }
-            drop(shared);
-            let entry = engine.entry(event)?;
-            let mut shared = engine.shared();
-            Ok(entry.and_then(|entry| shared.of_log(event, lane, &entry, engine.now())))
-        });
+        let found = self.blocking(move |engine| engine.delivery_of(event, lane));
         found.await?.map_err(|_| QueueError::Unavailable)
+    }
+
+    /// One delivery, whatever its state. Reads from disk.
+    pub(super) fn delivery_of(&self, event: u64, lane: LaneId) -> Result<Option<Delivery>, Fault> {
+        let mut shared = self.shared();
+        if let Some(record) = self.record(&shared, event, lane) {
+            return Ok(Some(shared.of_record(event, lane, record, self.now())));
+        }
+        drop(shared);
+        let entry = self.entry(event)?;
+        let mut shared = self.shared();
+        Ok(entry.and_then(|entry| shared.of_log(event, lane, &entry, self.now())))
     }
 
     pub(super) async fn sent(

@@ -11,7 +11,6 @@ use proptest::prelude::*;
 use crate::clock::Timestamp;
 use crate::delivery::{Reason, State, Trace};
 use crate::event::{Event, Facts};
-use crate::queue::Held;
 use crate::queue::aside::{Aside, Fate};
 use crate::queue::chunk::{self, Damaged, Kind, MAX_VALUE, Of, Packed};
 use crate::queue::codes;
@@ -22,6 +21,7 @@ use crate::queue::missing::Missing;
 use crate::queue::page::{self, Entry, Planned};
 use crate::queue::record::{About, Failing, ParkedNote, Record};
 use crate::queue::trail::Trail;
+use crate::queue::{Held, LastAttempt};
 
 const NOON: Timestamp = Timestamp(1_780_000_000_000);
 
@@ -53,9 +53,9 @@ fn trace(verdict: &str, status: u16) -> Trace {
 
 fn trail() -> Trail {
     let mut trail = Trail::default();
-    trail.add(41, &trace("the server said 503", 503));
-    trail.add(42, &trace("the server said 503", 503));
-    trail.add(43, &trace("the server said 500", 500));
+    trail.add(41, 1, &trace("the server said 503", 503));
+    trail.add(42, 1, &trace("the server said 503", 503));
+    trail.add(43, 1, &trace("the server said 500", 500));
     trail
 }
 
@@ -111,6 +111,10 @@ fn lane() -> LaneValue {
             Some(60_000),
         )),
         last_error: Some("the server said 500".into()),
+        last: Some(LastAttempt {
+            status: Some(500),
+            reason: Reason::ServerError,
+        }),
         head: Some(StoredHead {
             event: 1234,
             not_before: NOON,
@@ -197,6 +201,17 @@ fn records_of_the_first_version_decode() {
 }
 
 #[test]
+fn records_tell_the_round_of_each_attempt() {
+    let mut again = record();
+    again.trail = again.trail.next_round();
+    again.trail.add(44, 2, &trace("the server said 500", 500));
+    let stored = fixture("record-2", &again.encode());
+    assert_eq!(Record::decode(&stored), Ok(again.clone()));
+    let rounds = again.trail.attempts.iter().map(|attempt| attempt.round);
+    assert_eq!(rounds.collect::<Vec<_>>(), [1, 1, 2]);
+}
+
+#[test]
 fn parked_notes_of_the_first_version_decode() {
     let note = ParkedNote {
         tries: 3,
@@ -211,13 +226,19 @@ fn parked_notes_of_the_first_version_decode() {
 
 #[test]
 fn lanes_of_every_version_decode() {
-    let stored = fixture("lane-3", &lane().encode());
+    let stored = fixture("lane-4", &lane().encode());
     assert_eq!(LaneValue::decode(&stored), Ok(lane()));
-    let stored = fixture("lane-2", &[]);
-    assert_eq!(LaneValue::decode(&stored), Ok(lane()));
+    let third = LaneValue {
+        last: None,
+        ..lane()
+    };
+    for name in ["lane-3", "lane-2"] {
+        let stored = fixture(name, &[]);
+        assert_eq!(LaneValue::decode(&stored), Ok(third.clone()), "{name}");
+    }
     let first = LaneValue {
         orphaned: None,
-        ..lane()
+        ..third
     };
     let stored = fixture("lane-1", &[]);
     assert_eq!(LaneValue::decode(&stored), Ok(first));
@@ -332,7 +353,7 @@ proptest! {
         let mut trail = Trail::default();
         for (id, verdict) in (0..).zip(&verdicts) {
             let answer = Bytes::from(answer.clone());
-            trail.add(id, &Trace { answer, ..trace(verdict, 404) });
+            trail.add(id, 1, &Trace { answer, ..trace(verdict, 404) });
         }
         prop_assert!(trail.attempts.len() <= 16);
         let counted: u32 = trail.attempts.iter().map(|attempt| attempt.count).sum();

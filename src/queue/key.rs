@@ -11,6 +11,7 @@
 //! | `w`, lane, event | a redelivery waits here, untried |
 //! | `k`, lane, event | a delivery is parked here |
 //! | `g`, first | events from here on are missing |
+//! | `n`, name | what another part keeps here |
 
 use std::ops::Range;
 
@@ -54,6 +55,10 @@ pub(super) fn parked(lane: LaneId, event: u64) -> Key {
 
 pub(super) fn missing(first: u64) -> Key {
     [b"g".as_slice(), &first.to_be_bytes()].concat()
+}
+
+pub(super) fn note(name: &str) -> Key {
+    [b"n", name.as_bytes()].concat()
 }
 
 /// All keys that begin with `prefix`, which does not end in 0xff.
@@ -107,6 +112,11 @@ pub(super) fn of_body_chunk(key: &[u8]) -> Option<(u64, LaneId, u32)> {
 pub(super) fn first_of_missing(key: &[u8]) -> Option<u64> {
     let rest = key.strip_prefix(b"g")?;
     Some(u64::from_be_bytes(rest.try_into().ok()?))
+}
+
+/// The name of a key made by [`note`].
+pub(super) fn name_of_note(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"n")?).ok()
 }
 
 /// The event of a key made by [`redelivery`] or [`parked`].

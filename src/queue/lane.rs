@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::queue::Held;
 use crate::queue::aside::Aside;
 use crate::queue::key::LaneId;
 use crate::queue::record::{Failing, ParkedNote};
 use crate::queue::trail;
 use crate::queue::trail::Trail;
+use crate::queue::{Held, LastAttempt};
 
 /// With so many parked, a lane takes nothing new before one of them is through.
 pub(super) const PARKED: usize = 1000;
@@ -70,6 +70,7 @@ pub(super) struct Lane {
     /// Somebody is working out what to do with it: nothing goes out meanwhile.
     pub(super) paused: bool,
     pub(super) last_error: Option<String>,
+    pub(super) last: Option<LastAttempt>,
     pub(super) dead: u64,
     pub(super) history: u64,
     /// No page of the log names it from this sequence on.
@@ -149,6 +150,7 @@ impl Lane {
             asides: Vec::new(),
             paused: false,
             last_error: None,
+            last: None,
             dead: 0,
             history: 0,
             named_until: 0,

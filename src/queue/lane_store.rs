@@ -18,6 +18,7 @@ impl Lane {
         lane.orphaned = value.orphaned;
         lane.asides = value.asides;
         lane.last_error = value.last_error;
+        lane.last = value.last;
         lane.dead = value.dead;
         lane.history = value.history;
         lane.written_floor = lane.floor();
@@ -73,6 +74,7 @@ impl Lane {
             orphaned: self.orphaned,
             held,
             last_error: self.last_error.clone(),
+            last: self.last,
             head,
             dead: self.dead,
             history: self.history,

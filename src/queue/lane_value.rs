@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::queue::Held;
 use crate::queue::aside::{Aside, Fate};
 use crate::queue::chunk::{Damaged, MAX_VALUE};
 use crate::queue::codes;
 use crate::queue::record::{Failing, FailingV1};
 use crate::queue::trail::{Trail, TrailV1, cut};
+use crate::queue::{Held, LastAttempt};
 
 /// So much of the words about a hold is kept, in bytes.
 pub(super) const HELD_WORDS: usize = 400;
 
 /// 2 since lanes say how long they have had no destination, 3 since ranges beside the straight path
-/// have a fate.
-const VERSION: u8 = 3;
+/// have a fate, 4 since how the last attempt ended is kept.
+const VERSION: u8 = 4;
 
 /// What is kept of a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +36,8 @@ pub(super) struct LaneValue {
     /// With the wait before a probe, if it is probed, in milliseconds.
     pub(super) held: Option<(Held, Option<u64>)>,
     pub(super) last_error: Option<String>,
+    /// The newest attempt of all.
+    pub(super) last: Option<LastAttempt>,
     pub(super) head: Option<StoredHead>,
     /// Dead letters and other settled deliveries that are kept.
     pub(super) dead: u64,
@@ -93,25 +95,23 @@ impl LaneValue {
             history: self.history,
         };
         let orphaned = self.orphaned.map(|since| since.0);
-        let stored = LaneV3 {
+        let lane = LaneV3 {
             asides: self.asides.iter().map(AsideV3::from).collect(),
             lane: LaneV2 { orphaned, lane },
         };
+        let last = self.last.map(|last| LastV4 {
+            status: last.status,
+            reason: codes::of_reason(last.reason),
+        });
+        let stored = LaneV4 { last, lane };
         // Writing plain data to memory cannot fail.
         postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
         let (version, rest) = value.split_first().ok_or(Damaged)?;
-        let LaneV3 { asides, lane } = match *version {
-            1 => LaneV3::from(LaneV2 {
-                orphaned: None,
-                lane: postcard::from_bytes(rest).map_err(|_| Damaged)?,
-            }),
-            2 => LaneV3::from(postcard::from_bytes::<LaneV2>(rest).map_err(|_| Damaged)?),
-            VERSION => postcard::from_bytes(rest).map_err(|_| Damaged)?,
-            _ => return Err(Damaged),
-        };
+        let LaneV4 { last, lane } = LaneV4::read(*version, rest)?;
+        let LaneV3 { asides, lane } = lane;
         let LaneV2 {
             orphaned,
             lane: stored,
@@ -127,6 +127,10 @@ impl LaneValue {
             idle: stored.idle,
             held: stored.held.map(HeldV1::read),
             last_error: stored.last_error,
+            last: last.map(|last| LastAttempt {
+                status: last.status,
+                reason: codes::reason(last.reason),
+            }),
             head: stored.head.map(|head| StoredHead {
                 event: head.event,
                 not_before: Timestamp(head.not_before),
@@ -136,6 +140,39 @@ impl LaneValue {
             history: stored.history,
         })
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LaneV4 {
+    last: Option<LastV4>,
+    lane: LaneV3,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LastV4 {
+    status: Option<u16>,
+    reason: u8,
+}
+
+impl LaneV4 {
+    /// What a lane of any version has become.
+    fn read(version: u8, rest: &[u8]) -> Result<LaneV4, Damaged> {
+        let lane = match version {
+            1 => LaneV3::from(LaneV2 {
+                orphaned: None,
+                lane: plain(rest)?,
+            }),
+            2 => LaneV3::from(plain::<LaneV2>(rest)?),
+            3 => plain(rest)?,
+            VERSION => return plain(rest),
+            _ => return Err(Damaged),
+        };
+        Ok(LaneV4 { last: None, lane })
+    }
+}
+
+fn plain<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
+    postcard::from_bytes(bytes).map_err(|_| Damaged)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 mod append;
 mod aside;
 mod asked;
+mod attempts;
 mod behind;
 mod build;
 mod bulk;
@@ -37,6 +38,7 @@ mod load;
 mod lock;
 mod missing;
 mod model;
+mod notes;
 mod open;
 mod operate;
 mod page;
@@ -65,15 +67,17 @@ mod writer;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::delivery::{DeliveryId, Reason, Trace};
+use crate::delivery::{Attempt, DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId};
 use crate::queue::engine::Engine;
 
 pub use crate::queue::asked::{Again, Delivery, Filter, Found, Range, Redelivered, Rest, Resume};
+pub use crate::queue::attempts::{Attempted, Attempts};
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, Lease, Next, Options, Orphan,
-    Planned, PlannedDelivery, QueueError, Redelivery, Repeats, Settlement, Stats,
+    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, LastAttempt, Lease, Next,
+    Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
+    Settlement, Stats,
 };
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
@@ -101,6 +105,19 @@ impl Queue {
     /// # Errors
     /// In words: another process has it, or what is wrong with the disk or the data.
     pub fn open(options: Options, lanes: &[LaneSpec], clock: Clock) -> anyhow::Result<Queue> {
+        Queue::open_by_notes(options, |_| Ok(lanes.to_vec()), clock)
+    }
+
+    /// The same where the notes of other parts tell which lanes there are: `lanes` is given all of
+    /// them, by name.
+    ///
+    /// # Errors
+    /// As [`open`](Queue::open), and those of `lanes`.
+    pub fn open_by_notes(
+        options: Options,
+        lanes: impl FnOnce(&Notes) -> anyhow::Result<Vec<LaneSpec>>,
+        clock: Clock,
+    ) -> anyhow::Result<Queue> {
         let engine = open::open(options, lanes, clock)?;
         let handle = Arc::new(Handle(engine));
         Ok(Queue { handle })
@@ -128,6 +145,21 @@ impl Queue {
     /// of them.
     pub fn forget_former_names(&self) {
         self.engine().forget_former_names();
+    }
+
+    /// Writes or removes small values of other parts, all of them or none. While the disk does not
+    /// take writes it waits.
+    ///
+    /// # Errors
+    /// A value of more than 4000 bytes is refused; the queue closes.
+    pub async fn write_notes(&self, notes: Vec<Note>) -> Result<(), QueueError> {
+        self.engine().write_notes(notes).await
+    }
+
+    /// The notes whose names begin with `prefix`, and their values, in the order of their names.
+    /// Reads the disk.
+    pub fn read_notes(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, QueueError> {
+        self.engine().read_notes(prefix)
     }
 
     /// Stores an event with its plan, or finds the one it repeats. Waits up to 8 s for room on
@@ -232,6 +264,34 @@ impl Queue {
     /// One delivery, whatever its state.
     pub async fn delivery(&self, id: &DeliveryId) -> Result<Option<Delivery>, QueueError> {
         self.engine().delivery(id).await
+    }
+
+    /// Attempts to a destination, newest first: at most `limit` of those that `takes` accepts, from
+    /// the one of this id on, or the first before it. All of history is looked through.
+    pub async fn attempts(
+        &self,
+        destination: &str,
+        from: Option<u64>,
+        limit: usize,
+        takes: fn(&Attempt) -> bool,
+    ) -> Result<Attempts, QueueError> {
+        self.engine()
+            .attempts(destination, from, limit, takes)
+            .await
+    }
+
+    /// One attempt to a destination, or the run of equal failures that it was folded into.
+    pub async fn attempt(
+        &self,
+        destination: &str,
+        id: u64,
+    ) -> Result<Option<Attempted>, QueueError> {
+        self.engine().attempt(destination, id).await
+    }
+
+    /// How the newest attempt to a destination ended, if there was one.
+    pub fn last_attempt(&self, destination: &str) -> Option<LastAttempt> {
+        self.engine().last_attempt(destination)
     }
 
     /// The body as sent, if it was kept.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::delivery::{DeliveryId, Reason};
+use crate::delivery::{DeliveryId, Reason, Trace};
 use crate::event::{Event, EventId, Facts};
 use crate::queue::token::LeaseToken;
 
@@ -124,6 +124,17 @@ pub struct Changes<'a> {
     pub dead: Keep,
 }
 
+/// A small value that another part keeps in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub name: String,
+    /// `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Notes as they are stored: names and values.
+pub type Notes = [(String, Vec<u8>)];
+
 /// What `configure` did to lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configured {
@@ -232,6 +243,23 @@ pub struct LaneStatus {
     pub failing_since: Option<Timestamp>,
     /// The last failure in words, since the last success.
     pub last_error: Option<String>,
+}
+
+/// How a lane's newest attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    pub reason: Reason,
+}
+
+impl LastAttempt {
+    pub(super) fn of(trace: &Trace) -> LastAttempt {
+        LastAttempt {
+            status: trace.status,
+            reason: trace.reason,
+        }
+    }
 }
 
 /// Numbers for probes, metrics and people.

@@ -20,14 +20,14 @@ use crate::queue::pending::{Pending, REMOVALS, WINDOW};
 use crate::queue::retention::Retention;
 use crate::queue::store::{self, Batch, Fault, Store};
 use crate::queue::writer::{Beat, Writer};
-use crate::queue::{LaneSpec, Options};
+use crate::queue::{LaneSpec, Notes, Options};
 
 pub(super) const FORMAT: u8 = 1;
 
 /// Opens the queue and starts its writer.
 pub(super) fn open(
     options: Options,
-    specs: &[LaneSpec],
+    specs: impl FnOnce(&Notes) -> anyhow::Result<Vec<LaneSpec>>,
     clock: Clock,
 ) -> anyhow::Result<Arc<Engine>> {
     let folder = options.data.join("queue");
@@ -52,7 +52,7 @@ fn is_damage(error: &anyhow::Error) -> bool {
 
 fn open_store(
     options: Options,
-    specs: &[LaneSpec],
+    specs: impl FnOnce(&Notes) -> anyhow::Result<Vec<LaneSpec>>,
     (clock, disk): (Clock, Disk),
     store: Store,
 ) -> anyhow::Result<Arc<Engine>> {
@@ -97,7 +97,7 @@ fn open_store(
     }
     engine.repair_tail()?;
     let stored = engine.load_lanes(alive.map(|time| Timestamp(time as i64)))?;
-    engine.begin_with(specs);
+    engine.begin_with(&specs(&engine.read_notes("")?)?);
     let duplicates = engine.load_log(&stored)?;
     engine.load_waiting()?;
     engine.first_commit()?;

@@ -13,6 +13,8 @@ use crate::queue::page::Entry;
 use crate::queue::trail::{Trail, TrailV1, cut};
 
 const VERSION: u8 = 1;
+/// The same, and after it the round of each attempt: of what was sent again.
+const WITH_ROUNDS: u8 = 2;
 
 /// What a listing shows of an event, without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,15 +125,27 @@ impl Record {
             trail: TrailV1::from(&self.trail),
             sent: self.sent,
         };
+        let attempts = self.trail.attempts.iter();
+        let rounds: Vec<u32> = attempts.map(|attempt| attempt.round).collect();
         // Writing plain data to memory cannot fail.
-        postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
+        match rounds.iter().all(|round| *round == 1) {
+            true => postcard::to_extend(&stored, vec![VERSION]),
+            false => postcard::to_extend(&(stored, rounds), vec![WITH_ROUNDS]),
+        }
+        .unwrap_or_default()
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<Record, Damaged> {
-        let Some((&VERSION, rest)) = value.split_first() else {
-            return Err(Damaged);
+        let (version, rest) = value.split_first().ok_or(Damaged)?;
+        let (stored, rounds): (RecordV1, Vec<u32>) = match *version {
+            VERSION => (postcard::from_bytes(rest).map_err(|_| Damaged)?, Vec::new()),
+            WITH_ROUNDS => postcard::from_bytes(rest).map_err(|_| Damaged)?,
+            _ => return Err(Damaged),
         };
-        let stored: RecordV1 = postcard::from_bytes(rest).map_err(|_| Damaged)?;
+        let mut trail = Trail::from(stored.trail);
+        for (attempt, round) in trail.attempts.iter_mut().zip(rounds) {
+            attempt.round = round;
+        }
         Ok(Record {
             state: codes::state(stored.state).ok_or(Damaged)?,
             reason: stored.reason.map(codes::reason),
@@ -147,7 +161,7 @@ impl Record {
             settled: stored.settled.map(Timestamp),
             not_before: stored.not_before.map(Timestamp),
             failing: stored.failing.map(Failing::from),
-            trail: stored.trail.into(),
+            trail,
             sent: stored.sent,
         })
     }

@@ -10,7 +10,7 @@ use crate::queue::leave::{Ended, NOBODY, Writes, keep_sent, leave, park};
 use crate::queue::page::Entry;
 use crate::queue::record::{About, Record};
 use crate::queue::token::{LeaseToken, Place};
-use crate::queue::{Lease, Settlement};
+use crate::queue::{LastAttempt, Lease, Settlement};
 
 impl Engine {
     pub(super) fn settle(&self, mut lease: Lease, settlement: Settlement, trace: Option<Trace>) {
@@ -26,9 +26,10 @@ impl Engine {
             let id = self.attempt_id(&mut shared);
             match settlement {
                 // It was not this one's turn.
-                Settlement::Release => record.trail.note(id, trace),
-                _ => record.trail.add(id, trace),
+                Settlement::Release => record.trail.note(id, record.round, trace),
+                _ => record.trail.add(id, record.round, trace),
             }
+            shared.lane(lane).last = Some(LastAttempt::of(trace));
         }
         let ended = Ended {
             lane,
@@ -236,7 +237,8 @@ impl Engine {
         let before = record.state;
         if let Some(trace) = trace {
             let id = self.attempt_id(shared);
-            record.trail.add(id, trace);
+            record.trail.add(id, record.round, trace);
+            shared.lane(lane).last = Some(LastAttempt::of(trace));
         }
         record.state = State::Delivered;
         record.reason = None;

@@ -32,20 +32,21 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Adds an attempt.
-    pub(super) fn add(&mut self, id: u64, trace: &Trace) {
+    pub(super) fn add(&mut self, id: u64, round: u32, trace: &Trace) {
         self.tries = self.tries.saturating_add(1);
         let counts = |status| matches!(status, 400..=599) && !matches!(status, 408 | 429);
         if trace.status.is_some_and(counts) {
             self.answered = self.answered.saturating_add(1);
         }
-        self.note(id, trace);
+        self.note(id, round, trace);
     }
 
     /// Adds an attempt that counts neither for the wait nor for the poison rule.
-    pub(super) fn note(&mut self, id: u64, trace: &Trace) {
+    pub(super) fn note(&mut self, id: u64, round: u32, trace: &Trace) {
         self.fold_in(Attempt {
             id,
             count: 1,
+            round,
             first: trace.started,
             last: trace.started,
             duration_ms: trace.duration_ms,
@@ -86,8 +87,13 @@ impl Trail {
     fn fold_in(&mut self, attempt: Attempt) {
         match self.attempts.last_mut() {
             Some(last)
-                if (last.status, last.reason, &last.verdict)
-                    == (attempt.status, attempt.reason, &attempt.verdict) =>
+                if (last.round, last.status, last.reason, &last.verdict)
+                    == (
+                        attempt.round,
+                        attempt.status,
+                        attempt.reason,
+                        &attempt.verdict,
+                    ) =>
             {
                 last.id = attempt.id;
                 last.count = last.count.saturating_add(1);
@@ -167,6 +173,7 @@ impl From<TrailV1> for Trail {
         let attempts = stored.attempts.into_iter().map(|attempt| Attempt {
             id: attempt.id,
             count: attempt.count,
+            round: 1,
             first: Timestamp(attempt.first),
             last: Timestamp(attempt.last),
             duration_ms: attempt.duration_ms,

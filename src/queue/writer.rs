@@ -318,7 +318,7 @@ mod tests {
             settings: 1,
             longest_wait: Duration::from_secs(60),
         };
-        open::open(options, &[spec], Clock::system()).unwrap()
+        open::open(options, |_| Ok(vec![spec]), Clock::system()).unwrap()
     }
 
     fn planned(n: u32) -> Planned {

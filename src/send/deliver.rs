@@ -21,7 +21,7 @@ use crate::send::request::{self, Outgoing};
 use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
-use crate::send::{dingtalk, discord, gogs, slack};
+use crate::send::{dingtalk, discord, github, gogs, slack};
 
 pub use crate::send::notes::Outcome;
 
@@ -179,18 +179,25 @@ impl Courier {
         notes: &mut Notes,
     ) -> Judgement {
         let destination = errand.destination;
-        let is_chat = !matches!(destination.kind, Kind::Gogs(_));
+        let is_chat = !destination.kind.takes_payloads();
         notes.sent = is_chat.then(|| message.clone());
         let Outgoing { url, headers, body } = outgoing;
+        let asked = matches!(destination.kind, Kind::GitHub(_)).then(|| headers.clone());
         let request = transport::Request {
             method: Method::POST,
             url: &url,
             reach: destination.reach,
+            trust: destination.kind.trust(),
             headers,
             body,
             most: transport::ANSWER,
         };
-        let answer = match self.transport.call(request, destination.timeout).await {
+        let called = self.transport.call(request, destination.timeout).await;
+        if let (Some(asked), Ok(_) | Err(Failure::Trouble { .. })) = (asked, &called) {
+            let answered = called.as_ref().ok().map(|answer| &answer.headers);
+            notes.sent = Some(github::heads(&asked, answered));
+        }
+        let answer = match called {
             Ok(answer) => answer,
             Err(failure) => {
                 notes.answered(None, Bytes::new());
@@ -236,7 +243,7 @@ fn judge(kind: &Kind, answer: &Answer, now: Timestamp) -> Judgement {
         Kind::Discord(_) => discord::judge(answer, now),
         Kind::DingTalk(_) => dingtalk::judge(answer, now),
         // The status says all, so a body that breaks off changes nothing.
-        Kind::Gogs(_) | Kind::Console => return gogs::judge(answer, now),
+        Kind::Gogs(_) | Kind::GitHub(_) | Kind::Console => return gogs::judge(answer, now),
     };
     match answer.cut {
         None => judgement,

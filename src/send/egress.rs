@@ -161,10 +161,13 @@ impl Place {
     }
 }
 
-/// A host's name as the URL parser writes it. What that takes for an address is none.
+/// A host's name as the URL parser writes it. What that takes for an address is none, and neither
+/// is a name with an empty part, which nothing ever matches.
 fn host(text: &str) -> Option<String> {
     match url::Host::parse(text.trim_end_matches('.')).ok()? {
-        url::Host::Domain(name) if !name.is_empty() && !name.contains('*') => Some(name),
+        url::Host::Domain(name) if !name.split('.').any(str::is_empty) && !name.contains('*') => {
+            Some(name)
+        }
         _ => None,
     }
 }

@@ -20,14 +20,10 @@ use crate::send::verdict::{self, Judgement, Verdict};
 /// `X-Gogs-Signature` is over the JSON text, and empty without a secret, as Gogs has it;
 /// `X-Hub-Signature-256` is over the raw body.
 pub fn request(destination: &Gogs, event: &Event, json: &Bytes) -> (HeaderMap, Bytes) {
-    let (content_type, body) = match destination.content_type {
-        ContentType::Json => ("application/json", json.clone()),
-        ContentType::Form => ("application/x-www-form-urlencoded", form(json)),
-    };
+    let (content_type, body) = wrapped(destination.content_type, json);
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let name =
-        HeaderValue::from_str(&event.name).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    headers.insert(CONTENT_TYPE, content_type);
+    let name = event_name(event);
     headers.insert(HeaderName::from_static("x-gogs-event"), name.clone());
     headers.insert(HeaderName::from_static("x-github-event"), name);
     let signature = HeaderName::from_static("x-gogs-signature");
@@ -68,6 +64,20 @@ pub fn judge(answer: &Answer, now: Timestamp) -> Judgement {
     })
 }
 
+/// A JSON text in a content type, and that type's name.
+pub(crate) fn wrapped(content_type: ContentType, json: &Bytes) -> (HeaderValue, Bytes) {
+    let (name, body) = match content_type {
+        ContentType::Json => ("application/json", json.clone()),
+        ContentType::Form => ("application/x-www-form-urlencoded", form(json)),
+    };
+    (HeaderValue::from_static(name), body)
+}
+
+/// An event's name is always a header's value.
+pub(crate) fn event_name(event: &Event) -> HeaderValue {
+    HeaderValue::from_str(&event.name).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
 /// `payload=` and the text, encoded as Go encodes forms: `A-Z a-z 0-9 - _ . ~` stay, a space is
 /// `+`, every other byte is `%XX`.
 fn form(json: &[u8]) -> Bytes {
@@ -93,7 +103,7 @@ fn hex_hmac(secret: &SecretString, message: &[u8]) -> String {
 }
 
 /// Hexadecimal digits are always a header's value.
-fn hex_value(text: &str) -> HeaderValue {
+pub(crate) fn hex_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

@@ -22,7 +22,7 @@ use crate::send::pace::Pacer;
 use crate::send::transport::Transport;
 use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
-use crate::settings::InForce;
+use crate::settings::{InForce, Settings};
 
 /// What lanes need from outside.
 pub struct LanesParts {
@@ -44,6 +44,8 @@ pub struct LanesParts {
 pub struct Lanes {
     worker: Arc<Worker>,
     settings: InForce,
+    /// Those that the schedule goes by.
+    taken: Option<Arc<Settings>>,
     pacer: Arc<Pacer>,
     clock: Clock,
 }
@@ -65,6 +67,7 @@ impl Lanes {
                 stop: CancellationToken::new(),
             }),
             settings: parts.settings,
+            taken: None,
             pacer,
             clock,
         }
@@ -113,15 +116,21 @@ impl Lanes {
         let settings = self.settings.borrow_and_update().clone();
         let transport = self.worker.courier.transport();
         transport.obey(&settings.config.egress);
-        self.pacer.configure(settings.config.destinations.values());
+        self.pacer.configure(settings.destinations());
         self.worker.forget_gone(&settings);
         let lanes = settings.lanes();
         schedule.widths = lanes
             .map(|(name, destination)| (name.clone(), width(destination)))
             .collect();
         schedule.forget_gone();
-        for (name, _) in settings.lanes() {
-            schedule.wake(name);
+        let before = self.taken.replace(settings.clone());
+        let before = |name| before.as_ref().and_then(|before| before.of_lane(name));
+        for (name, destination) in settings.lanes() {
+            // With many hooks, nearly all are the same after one of them has changed.
+            let is_same = |was: &Destination| std::ptr::eq(was, destination) || was == destination;
+            if !before(name).is_some_and(is_same) {
+                schedule.wake(name);
+            }
         }
     }
 }
@@ -300,7 +309,6 @@ mod tests {
     use crate::delivery::Reason;
     use crate::plan::Templates;
     use crate::queue::Options;
-    use crate::settings::Settings;
 
     fn config(folder: &Path) -> Config {
         let path = folder.join("relay.yaml");
@@ -312,7 +320,7 @@ mod tests {
     }
 
     fn renamed(before: &Settings, name: &str) -> Arc<Settings> {
-        let mut config = before.config.clone();
+        let mut config = Config::clone(&before.config);
         let (_, mut destination) = config.destinations.pop_first().unwrap();
         destination.name = name.into();
         config.destinations = [(destination.name.clone(), destination)].into();

@@ -5,17 +5,23 @@ use std::sync::Arc;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use rustls::ClientConfig;
 
-use crate::destination::Reach;
+use crate::destination::{Reach, Trust};
 use crate::send::dial::{Dialler, Resolve};
 use crate::send::egress::Egress;
 use crate::send::pool::Pool;
 use crate::send::roots;
 
-/// One link for each reach, so that a connection which one may have is never there for the other
-/// to find.
+/// One link for each reach and trust, so that a connection which one may have is never there for
+/// another to find.
 pub(crate) struct Links {
     pub(crate) egress: Arc<Egress>,
     tls: ClientConfig,
+    verified: Pair,
+    unverified: Pair,
+}
+
+/// What trusts alike.
+struct Pair {
     configured: Link,
     stored: Link,
 }
@@ -42,7 +48,7 @@ impl Links {
 
     fn with(egress: Egress, tls: ClientConfig, resolver: &Arc<dyn Resolve>) -> Links {
         let egress = Arc::new(egress);
-        let link = |reach| {
+        let link = |tls: &ClientConfig, reach| {
             let dialler = Dialler {
                 reach,
                 egress: egress.clone(),
@@ -56,18 +62,26 @@ impl Links {
             let pool = Pool::default();
             Link { connector, pool }
         };
+        let pair = |tls: &ClientConfig| Pair {
+            configured: link(tls, Reach::Configured),
+            stored: link(tls, Reach::Stored),
+        };
         Links {
-            configured: link(Reach::Configured),
-            stored: link(Reach::Stored),
+            verified: pair(&tls),
+            unverified: pair(&roots::unverified()),
             egress,
             tls,
         }
     }
 
-    pub(crate) fn link(&self, reach: Reach) -> &Link {
+    pub(crate) fn link(&self, reach: Reach, trust: Trust) -> &Link {
+        let pair = match trust {
+            Trust::Verified => &self.verified,
+            Trust::Anyone => &self.unverified,
+        };
         match reach {
-            Reach::Configured => &self.configured,
-            Reach::Stored => &self.stored,
+            Reach::Configured => &pair.configured,
+            Reach::Stored => &pair.stored,
         }
     }
 }

@@ -22,6 +22,7 @@ mod tunnel;
 
 pub mod dingtalk;
 pub mod discord;
+pub mod github;
 pub mod gogs;
 pub mod slack;
 pub mod verdict;

@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::destination::{Destination, Kind};
 use crate::event::Event;
-use crate::send::{dingtalk, discord, gogs};
+use crate::send::{dingtalk, discord, github, gogs};
 
-/// The id that a receiver can drop repeats by; every request carries it.
+/// The id that a receiver can drop repeats by; every request carries it, those of GitHub's kind as
+/// `X-GitHub-Delivery` alone.
 const DELIVERY: &str = "x-gogs-delivery";
 
 const PLAIN_AGENT: &str = concat!("gogs-relay/", env!("CARGO_PKG_VERSION"));
@@ -23,6 +24,8 @@ const DISCORD_AGENT: &str = concat!(
 );
 /// Receivers of Gogs' format may look at it.
 const GOGS_AGENT: &str = "GogsServer";
+/// Receivers know GitHub's webhooks by how it begins.
+const GITHUB_AGENT: &str = concat!("GitHub-Hookshot/gogs-relay-", env!("CARGO_PKG_VERSION"));
 
 /// What is posted. Without `Debug`: all of it is confidential.
 pub(crate) struct Outgoing {
@@ -57,6 +60,13 @@ pub(crate) fn build(
             let (mut headers, body) = gogs::request(to, event, message);
             headers.insert(HeaderName::from_static("x-github-delivery"), id.clone());
             (to.url.expose().clone(), GOGS_AGENT, headers, body)
+        }
+        Kind::GitHub(to) => {
+            let (mut headers, body) = github::request(to, event, message);
+            headers.insert(USER_AGENT, HeaderValue::from_static(GITHUB_AGENT));
+            headers.insert(HeaderName::from_static("x-github-delivery"), id);
+            let url = to.url.expose().clone();
+            return Some(Outgoing { url, headers, body });
         }
     };
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));

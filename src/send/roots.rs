@@ -1,11 +1,14 @@
-//! Which root certificates are trusted: the machine's, or Mozilla's where it has none, and those
-//! that relay.yaml adds.
+//! Which certificates are trusted: those under the machine's roots, or Mozilla's where it has none,
+//! and under those that relay.yaml adds; or any, where a hook wants it so.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// Larger files are no certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -21,6 +24,56 @@ pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> ClientConfig {
     ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// No server is verified, for hooks with `insecure_ssl`.
+pub(crate) fn unverified() -> ClientConfig {
+    let builder = ClientConfig::builder();
+    let anyone = Anyone(builder.crypto_provider().clone());
+    builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(anyone))
+        .with_no_client_auth()
+}
+
+/// Takes every certificate. What a server signs is not checked either: it would only show that it
+/// holds the key to a certificate that says nothing.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// The certificates of a PEM file, each fit to be trusted as a root.

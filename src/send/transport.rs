@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
-use crate::destination::Reach;
+use crate::destination::{Reach, Trust};
 use crate::send::dial::{Resolve, SystemResolver, basic_credentials};
 use crate::send::egress::Egress;
 use crate::send::failure::{broken, trouble, undialled};
@@ -51,6 +51,8 @@ pub struct Request<'a> {
     pub url: &'a url::Url,
     /// How far its URL may lead.
     pub reach: Reach,
+    /// What is asked of the server's certificate.
+    pub trust: Trust,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// At most so many bytes of the answer's body are read.
@@ -117,7 +119,7 @@ impl Transport {
         let links = self.links();
         let judged = links.egress.judge_url(request.reach, request.url);
         judged.map_err(Failure::Forbidden)?;
-        let link = links.link(request.reach);
+        let link = links.link(request.reach, request.trust);
         let (origin, mut request) = prepare(request)?;
         let flooded = count_preliminary(&mut request);
         let mut begun = None;

@@ -1,5 +1,7 @@
 //! What became of deliveries, as scripts and people read it.
 
+mod hook;
 mod view;
 
+pub use hook::hook;
 pub use view::{Keeps, delivery, delivery_line, event, explained, lane, missing};

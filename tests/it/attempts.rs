@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gogs_relay::clock::Clock;
 use gogs_relay::delivery::{Reason, Trace};
-use gogs_relay::destination::{ContentType, Destination, DingTalk, Kind, SecretUrl};
+use gogs_relay::destination::{ContentType, Destination, DingTalk, GitHub, Kind, SecretUrl};
 use gogs_relay::event::{Event, EventId};
 use gogs_relay::plan::Templates;
 use gogs_relay::send::deliver::{Console, Courier, Errand, Outcome};
@@ -89,6 +89,50 @@ fn push() -> Event {
 
 fn fallback(trace: &Trace) -> &str {
     trace.fallback.as_deref().unwrap_or("")
+}
+
+#[tokio::test]
+async fn every_recorded_event_leaves_as_github_sends_it_with_the_payload_as_it_came() {
+    let desk = Desk::new();
+    let standin = desk.gogs().await;
+    standin.rule(|_| Some(Script::status(204)));
+    let kind = |content_type| {
+        Kind::GitHub(GitHub {
+            url: SecretUrl::parse(&standin.url()).unwrap(),
+            secret: Some(SECRET.to_owned().into()),
+            content_type,
+            insecure_ssl: false,
+            hook: 71,
+        })
+    };
+    let json = destination("json", kind(ContentType::Json));
+    let form = destination("form", kind(ContentType::Form));
+    for recorded in corpus::all() {
+        if !recorded.deliveries.contains_key("gogs.json") {
+            continue;
+        }
+        let event = event(&recorded);
+        for destination in [&json, &form] {
+            let outcome = desk.attempt(&event, destination).await;
+            assert_eq!(outcome.verdict, Verdict::Delivered, "{}", recorded.file);
+            let ours = standin.received().pop().unwrap();
+            let payload = FakeGogs::payload(&ours).unwrap();
+            assert!(payload == event.body, "{}", recorded.file);
+            assert_eq!(ours.header("x-github-event"), &*event.name);
+            assert_eq!(ours.header("x-github-delivery"), &*event.delivery_id);
+            let told: serde_json::Value = serde_json::from_slice(&event.body).unwrap();
+            let repository = told["repository"]["id"].to_string();
+            let target = ours.header("x-github-hook-installation-target-id");
+            assert_eq!(target, repository, "{}", recorded.file);
+            assert!(ours.header("user-agent").starts_with("GitHub-Hookshot/"));
+            assert!(ours.header("x-hub-signature").starts_with("sha1="));
+            let foreign = ours
+                .headers
+                .keys()
+                .find(|name| name.as_str().contains("gogs"));
+            assert_eq!(foreign, None);
+        }
+    }
 }
 
 #[tokio::test]

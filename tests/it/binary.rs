@@ -90,6 +90,11 @@ impl Binary {
         self.child.id()
     }
 
+    /// kill -9, without a wait for its end.
+    pub fn kill_now(&self) {
+        self.signal("-KILL");
+    }
+
     pub fn ask_to_stop(&self) {
         self.signal("-TERM");
     }
@@ -230,6 +235,22 @@ impl Client {
         self.stream
             .get_mut()
             .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.answer()
+    }
+
+    /// Calls a hook API with a token.
+    pub fn call(
+        &mut self,
+        token: &str,
+        (method, target): (&str, &str),
+        body: &str,
+    ) -> std::io::Result<Answer> {
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: relay\r\nAuthorization: token {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
         self.answer()
     }
 

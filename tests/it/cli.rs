@@ -97,6 +97,15 @@ fn wrong_usage_and_wrong_configuration_end_with_two_and_failures_with_one() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_looked_for_in_a_folder_with_a_name() {
+    let folder = folder();
+    let yaml = "sources: { gogs: { secret: { file: gogs.key } } }\n\
+                destinations: { screen: { console: {} } }\n";
+    std::fs::write(folder.path().join("relay.yaml"), yaml).unwrap();
+    run(folder.path(), &["check"]).check(2, "a relative path starts at .\n");
+}
+
+#[test]
 fn route_and_render_need_no_running_relay() {
     let folder = folder();
     let yaml = "sources: { gogs: { secret: cli-test } }\n\

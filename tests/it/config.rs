@@ -171,13 +171,17 @@ fn shipped_uncommented() -> String {
         .join("\n")
 }
 
+/// What the shipped file takes from the environment once nothing is commented out.
+const UNCOMMENTED: [(&str, &str); 3] = [
+    ("BUILD_SERVER_SECRET", "x"),
+    ("CI_TOKEN", "ci-t0ken-0123"),
+    ("DINGTALK_SECRET", "x"),
+];
+
 #[test]
 fn everything_the_shipped_file_shows_commented_out_works() {
     let text = shipped_uncommented();
-    let config = good(
-        &text,
-        &[("BUILD_SERVER_SECRET", "x"), ("DINGTALK_SECRET", "x")],
-    );
+    let config = good(&text, &UNCOMMENTED);
     let names: Vec<&str> = config.destinations.keys().map(AsRef::as_ref).collect();
     assert_eq!(
         names,
@@ -207,10 +211,7 @@ fn everything_the_shipped_file_shows_commented_out_works() {
 
 #[test]
 fn the_defaults_that_the_shipped_file_shows_are_the_defaults() {
-    let shown = good(
-        &shipped_uncommented(),
-        &[("BUILD_SERVER_SECRET", "x"), ("DINGTALK_SECRET", "x")],
-    );
+    let shown = good(&shipped_uncommented(), &UNCOMMENTED);
     let silent = good(config::SHIPPED, &[]);
     assert_eq!(shown.listen, silent.listen);
     assert_eq!(shown.public_url, silent.public_url);
@@ -229,6 +230,7 @@ fn the_defaults_that_the_shipped_file_shows_are_the_defaults() {
     assert_eq!(shown.egress.no_proxy, silent.egress.no_proxy);
     assert_eq!(shown.egress.ca, silent.egress.ca);
     assert!(silent.egress.proxy.is_none());
+    assert!(silent.api.is_none());
     assert_eq!(
         shown.sources["gogs"].redelivery,
         silent.sources["gogs"].redelivery
@@ -278,6 +280,35 @@ fn every_key_of_egress_is_read_as_written() {
     let printed = format!("{config:?}");
     assert!(printed.contains("http://proxy.lan:3128/…"), "{printed}");
     assert!(!printed.contains("proxy-s3cret"), "{printed}");
+}
+
+#[test]
+fn every_key_of_the_hook_apis_is_read_as_written() {
+    let config = good(EVERY_KEY, &[]);
+    let api = config.api.as_ref().unwrap();
+    assert_eq!(
+        (api.gogs, api.github, api.query_tokens),
+        (false, true, true)
+    );
+    assert_eq!((&*api.source, api.templates.as_str()), ("gogs", "default"));
+    let [token] = api.tokens.as_slice() else {
+        panic!("{api:?}")
+    };
+    assert_eq!(token.token.expose_secret(), "ci-t0ken-0123");
+    assert!(token.repos.fit("Orbit/Lander") && !token.repos.fit("orbit/Vault"));
+    assert!(!format!("{config:?}").contains("t0ken"));
+}
+
+#[test]
+fn of_the_hook_apis_tokens_alone_are_needed() {
+    let tokens = "[{ name: ci, token: ci-t0ken-0123, repos: \"*/*\" }]";
+    let shown = good(&shipped_uncommented(), &UNCOMMENTED).api.unwrap();
+    let silent = good(&format!("{SMALL}api: {{ tokens: {tokens} }}\n"), &[]);
+    let silent = silent.api.unwrap();
+    assert_eq!((shown.gogs, shown.github), (silent.gogs, silent.github));
+    assert_eq!(shown.query_tokens, silent.query_tokens);
+    assert_eq!(shown.templates, silent.templates);
+    assert_eq!(shown.source, silent.source);
 }
 
 #[test]

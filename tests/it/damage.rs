@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::binary::{self, Binary};
+use crate::files::copy_folder;
 
 const NOON: Timestamp = Timestamp(1_780_000_000_000);
 const REPEATS: Repeats = Repeats {
@@ -193,19 +194,6 @@ async fn goes_on(queue: &Queue, n: u64) {
                 }
             }
             _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

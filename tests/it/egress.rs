@@ -11,7 +11,7 @@ use std::time::Duration;
 use gogs_relay::clock::Clock;
 use gogs_relay::config::{self, Environment};
 use gogs_relay::delivery::Reason;
-use gogs_relay::destination::{Reach, SecretUrl};
+use gogs_relay::destination::{Reach, SecretUrl, Trust};
 use gogs_relay::send::dial::{LookUp, Resolve};
 use gogs_relay::send::egress::{Egress, Place, Places, Refusal};
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
@@ -697,7 +697,7 @@ fn a_changed_egress_is_taken_over_by_a_reload() {
 
 #[tokio::test]
 async fn a_root_certificate_of_relay_yaml_is_trusted_directly_and_through_a_proxy() {
-    let server = tls_server().await;
+    let server = tls_server(Times::Once).await;
     let proxy = Proxy::start(Mood::Connects(server)).await;
     let ca: Vec<_> = CertificateDer::pem_file_iter("tests/fixtures/tls/ca.pem")
         .unwrap()
@@ -735,6 +735,34 @@ async fn a_root_certificate_of_relay_yaml_is_trusted_directly_and_through_a_prox
             .heads()
             .iter()
             .all(|head| head.starts_with("CONNECT 127.0.0.1:"))
+    );
+}
+
+#[tokio::test]
+async fn an_unverified_server_is_reached_by_those_alone_who_asked_for_it() {
+    let server = tls_server(Times::Many).await;
+    let transport = transport(
+        allowing(&["other.test"]),
+        &Answers::new([vec![ip("127.0.0.1")]]),
+    );
+    let url = format!("https://other.test:{}/", server.port());
+    for reach in [Reach::Stored, Reach::Configured] {
+        let answer = post_to(&transport, &url, reach, Trust::Anyone).await;
+        assert_eq!(answer.ok().map(|answer| answer.status), Some(204));
+        // The connection is open, and is not for those who want to know whose it is.
+        let failure = post(&transport, &url, reach).await.err();
+        let Some(Failure::Trouble { reason, words }) = failure else {
+            panic!("{failure:?}");
+        };
+        assert_eq!(reason, Reason::Tls, "{words}");
+        let again = post_to(&transport, &url, reach, Trust::Anyone).await;
+        assert_eq!(again.ok().map(|answer| answer.status), Some(204));
+    }
+    let inside = format!("https://127.0.0.2:{}/", server.port());
+    let failure = post_to(&transport, &inside, Reach::Stored, Trust::Anyone).await;
+    assert!(
+        matches!(failure.err(), Some(Failure::Forbidden(_))),
+        "an unverified server must be a permitted one all the same"
     );
 }
 
@@ -901,11 +929,21 @@ fn transport(egress: Egress, resolver: &Arc<Answers>) -> Transport {
 }
 
 async fn post(transport: &Transport, url: &str, reach: Reach) -> Result<Answer, Failure> {
+    post_to(transport, url, reach, Trust::Verified).await
+}
+
+async fn post_to(
+    transport: &Transport,
+    url: &str,
+    reach: Reach,
+    trust: Trust,
+) -> Result<Answer, Failure> {
     let url = url::Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
     let request = Request {
         method: Method::POST,
         url: &url,
         reach,
+        trust,
         headers: HeaderMap::new(),
         body: "{}".into(),
         most: ANSWER,
@@ -998,8 +1036,15 @@ impl Proxy {
     }
 }
 
-/// A server for ci.test under the test root that answers every connection once, with 204.
-async fn tls_server() -> SocketAddr {
+/// How often a connection is answered.
+#[derive(Clone, Copy, PartialEq)]
+enum Times {
+    Once,
+    Many,
+}
+
+/// A server for ci.test under the test root that answers with 204.
+async fn tls_server(times: Times) -> SocketAddr {
     let chain = CertificateDer::from_pem_file("tests/fixtures/tls/server.pem").unwrap();
     let key = PrivateKeyDer::from_pem_file("tests/fixtures/tls/server.key").unwrap();
     let config = rustls::ServerConfig::builder()
@@ -1018,8 +1063,15 @@ async fn tls_server() -> SocketAddr {
                 let Ok(mut stream) = acceptor.accept(stream).await else {
                     return;
                 };
-                let mut asked = [0; 1];
-                stream.read_exact(&mut asked).await.unwrap();
+                let mut asked = [0; 1024];
+                if times == Times::Many {
+                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                    while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                        stream.write_all(answer).await.unwrap();
+                    }
+                    return;
+                }
+                stream.read_exact(&mut asked[..1]).await.unwrap();
                 let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
                 stream.write_all(answer).await.unwrap();
                 stream.shutdown().await.unwrap();

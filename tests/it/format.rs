@@ -16,6 +16,8 @@ use gogs_relay::queue::{
     Queue, Redelivery, Repeats, Settlement,
 };
 
+use crate::files::copy_folder;
+
 /// The newest format.
 const VERSION: &str = "1";
 const NOON: Timestamp = Timestamp(1_780_000_000_000);
@@ -136,18 +138,6 @@ async fn write(data: &Path) {
     let again = queue.redeliver(EventId(1), &["strict".into()]).await;
     assert_eq!(again.unwrap().len(), 1);
     queue.close().await;
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 async fn delivery(queue: &Queue, id: &str) -> Delivery {

@@ -19,10 +19,12 @@ macro_rules! figure {
 
 mod binary;
 mod corpus;
+mod files;
 mod relay;
 mod tmpfs;
 mod world;
 
+mod api;
 mod attempts;
 mod bounds;
 mod chaos;
@@ -33,6 +35,7 @@ mod default_messages;
 mod egress;
 mod format;
 mod full_disk;
+mod hooks;
 mod hostile;
 mod ingest;
 mod journey;

@@ -14,6 +14,8 @@ use gogs_relay::queue::{
 };
 use tempfile::TempDir;
 
+use crate::files::copy_folder;
+
 const NOON: Timestamp = Timestamp(1_780_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 const REPEATS: Repeats = Repeats {
@@ -204,19 +206,6 @@ fn trace(status: Option<u16>, reason: Reason, verdict: &str) -> Trace {
 fn defer(seconds: u64) -> Settlement {
     Settlement::Defer {
         wait: Duration::from_secs(seconds),
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::binary;
 /// A running relay; a test must [`finish`](TestRelay::finish) it.
 pub struct TestRelay {
     pub hooks: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     path: PathBuf,
     hangup: Arc<Notify>,
     shutdown: CancellationToken,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Timestamp};
 use gogs_relay::delivery::Reason;
-use gogs_relay::destination::{DingTalk, Reach, SecretUrl};
+use gogs_relay::destination::{DingTalk, Reach, SecretUrl, Trust};
 use gogs_relay::send::egress::Refusal;
 use gogs_relay::send::transport::{ANSWER, Answer, Failure, Request, Transport};
 use gogs_relay::send::verdict::{Judgement, Slowdown, Verdict};
@@ -393,6 +393,7 @@ async fn post(url: &str, limit: Duration) -> Result<Answer, Failure> {
         method: Method::POST,
         url: &url,
         reach: Reach::Configured,
+        trust: Trust::Verified,
         headers: HeaderMap::new(),
         body: "{}".into(),
         most: ANSWER,

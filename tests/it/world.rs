@@ -12,14 +12,15 @@ use gogs_relay::destination::{
     ContentType, Destination, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId, Facts};
+use gogs_relay::hooks::{self, Desk};
 use gogs_relay::plan::Templates;
 use gogs_relay::queue::{
-    Appended, Changes, Configured, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery,
-    Queue, Redelivery, Repeats,
+    Appended, Configured, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery, Queue,
+    Redelivery, Repeats,
 };
-use gogs_relay::send::lanes::{Lanes, LanesParts, lane_spec};
+use gogs_relay::send::lanes::{Lanes, LanesParts};
 use gogs_relay::send::transport::Transport;
-use gogs_relay::settings::Settings;
+use gogs_relay::settings::{InForce, Opened, Settings, Switch};
 use gogs_relay::standin::StandIn;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +105,11 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) clock: Clock,
     pub(crate) hand: Hand,
-    in_force: watch::Sender<Arc<Settings>>,
+    pub(crate) hooks: Desk,
+    /// Ids of hooks that were being deleted when it was opened.
+    pub(crate) deleted: Vec<u64>,
+    pub(crate) settings: InForce,
+    switch: Switch,
     data: Arc<tempfile::TempDir>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -142,12 +147,16 @@ impl World {
             backlog: 1_000_000,
             free_disk: 0,
         };
-        let specs: Vec<_> = destinations.iter().map(lane_spec).collect();
-        let queue = Queue::open(options, &specs, clock.clone()).unwrap();
-        let (in_force, settings) = watch::channel(Arc::new(settings(destinations)));
+        let opened = settings(destinations).open_queue(options, clock.clone());
+        let Opened {
+            settings,
+            queue,
+            deleted,
+        } = opened.unwrap();
+        let (in_force, settings) = watch::channel(settings);
         let lanes = Lanes::new(LanesParts {
             queue: queue.clone(),
-            settings,
+            settings: settings.clone(),
             transport: Transport::new(clock.clone()),
             console: Arc::new(Mutex::new(std::io::sink())),
             clock: clock.clone(),
@@ -156,15 +165,30 @@ impl World {
         });
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(lanes.run(shutdown.clone(), s(10.0)));
+        let switch = Switch::new(in_force, queue.clone());
         World {
+            hooks: Desk::new(switch.clone(), queue.clone(), clock.clone(), tasks.clone()),
+            deleted,
             queue,
             clock: clock.clone(),
             hand: hand.clone(),
-            in_force,
+            settings,
+            switch,
             data,
             shutdown,
             tasks,
         }
+    }
+
+    /// Has hooks made inactive that only fail, as a running relay does.
+    pub(crate) fn watch_hooks(&self) {
+        let watch = hooks::watch(self.hooks.clone(), self.shutdown.clone());
+        self.tasks.spawn(watch);
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Appends an event of its own for these destinations.
@@ -265,16 +289,11 @@ impl World {
 
     /// Puts other destinations in force, as a reload does.
     pub(crate) async fn correct(&self, destinations: Vec<Destination>) -> Configured {
-        let lanes: Vec<_> = destinations.iter().map(lane_spec).collect();
-        let before = self.in_force.borrow().clone();
+        let mut turn = self.switch.turn().await;
+        let before = turn.settings();
         let next = with(&before.config, destinations, before.templates.clone());
-        let changes = Changes {
-            lanes: &lanes,
-            history: KEEP,
-            dead: KEEP,
-        };
-        let adopt = || drop(self.in_force.send_replace(Arc::new(next)));
-        self.queue.configure(changes, adopt).await.unwrap()
+        let next = next.with_hooks(before.hooks.clone());
+        turn.put_in_force(next).await.unwrap()
     }
 
     /// Asks the lanes to stop, and waits until they have.
@@ -315,7 +334,8 @@ const KEEP: Keep = Keep {
 pub(crate) fn config() -> Config {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.yaml");
-    let yaml = "sources: { gogs: { secret: s3cret } }\ndestinations: { screen: { console: } }\n";
+    let yaml = "sources: { gogs: { secret: s3cret } }\ndestinations: { screen: { console: } }\n\
+                egress: { allow: [127.0.0.0/8] }\n";
     std::fs::write(&path, yaml).unwrap();
     let sets = |_: &Path| vec!["default".to_owned()];
     config::load(&path, &Default::default(), &sets)
@@ -335,6 +355,8 @@ fn with(config: &Config, destinations: Vec<Destination>, templates: Arc<Template
     let by_name = destinations.map(|destination| (destination.name.clone(), destination));
     let config = Config {
         destinations: by_name.collect(),
+        history: KEEP,
+        dead: KEEP,
         ..config.clone()
     };
     Settings::new(config, templates).unwrap()
@@ -350,6 +372,6 @@ pub(crate) fn time_of(text: &str) -> Timestamp {
 
 /// A test that does not end is a failure.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    let ended = Clock::system().timeout(s(20.0), future).await;
+    let ended = Clock::system().timeout(s(60.0), future).await;
     ended.expect("the test did not end within a minute")
 }

@@ -89,5 +89,6 @@ pub fn salvage(
     rebuild.lost_pages()?;
     rebuild.records()?;
     rebuild.copies_without_record()?;
+    rebuild.notes()?;
     rebuild.finish()
 }

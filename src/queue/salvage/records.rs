@@ -1,5 +1,5 @@
 //! Which records come back: history, dead letters, and what waits beside the log, each with the
-//! copy of its event and the body as sent where those are whole.
+//! copy of its event and the body as sent where those are whole; and the notes of other parts.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +30,14 @@ impl Rebuild<'_> {
                 self.copy(copy_of(event))?;
             }
             self.write_record(event, lane, record)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the notes of other parts as they are.
+    pub(super) fn notes(&mut self) -> anyhow::Result<()> {
+        for (key, found) in self.tree.range(key::all(b"n")) {
+            self.out.put(key, &self.tree.value(found)?)?;
         }
         Ok(())
     }

@@ -286,6 +286,7 @@ fn is_ours(key: &[u8]) -> bool {
         Some(b'p' | b'd' | b'w' | b'k') => key.len() == 13,
         Some(b'c') => key.len() == 17,
         Some(b'g') => key.len() == 9,
+        Some(b'n') => std::str::from_utf8(key).is_ok(),
         _ => false,
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn router_to(routes: &[Route], destinations: &[&str]) -> Router {
 fn settings(sources: &BTreeMap<Arc<str>, Source>, router: Router) -> Settings {
     let templates = Arc::new(Templates::load(Path::new("/nowhere")).0);
     let mut settings = Settings::new(config(), templates).unwrap();
-    (settings.gates, settings.router) = (Gates::new(sources), router);
+    (settings.gates, settings.router) = (Arc::new(Gates::new(sources)), router);
     settings
 }
 
@@ -165,7 +165,8 @@ impl Hooks {
     /// Goes by these sources and routes from the next request on.
     pub(super) fn replace(&self, sources: &BTreeMap<Arc<str>, Source>, router: Router) {
         let mut next = settings(sources, router);
-        next.gates = next.gates.succeed(&self.in_force.borrow().gates);
+        let gates = Gates::new(sources).succeed(&self.in_force.borrow().gates);
+        next.gates = Arc::new(gates);
         self.in_force.send_replace(Arc::new(next));
     }
 

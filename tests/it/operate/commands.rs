@@ -128,8 +128,8 @@ fn is_held(relay: &Running) {
 fn leaves_behind(relay: &Running) {
     relay.run(
         "destinations resume chat --newer-than yesterday",
-        1,
-        "RFC 3339",
+        2,
+        "'--newer-than <TIME>': write an age such as 2h",
     );
     relay.run(
         "destinations resume chat --rest burn",

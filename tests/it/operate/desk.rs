@@ -14,6 +14,8 @@ use gogs_relay::queue::{
 };
 use tempfile::TempDir;
 
+use crate::files::copy_folder;
+
 pub(super) const NOON: Timestamp = Timestamp(1_780_000_000_000);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -290,18 +292,5 @@ fn trace(status: Option<u16>, reason: Reason) -> Trace {
         fingerprint: "abc123".into(),
         fallback: None,
         sent: None,
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }

@@ -1,0 +1,12 @@
+//! The hook APIs, over a socket of a whole relay.
+
+mod commands;
+mod delivery;
+mod front;
+mod github;
+mod gogs;
+mod kill;
+mod many;
+mod octokit;
+mod schema;
+mod wire;
