@@ -297,6 +297,7 @@ mod tests {
         close(&engine).await;
     }
 
+    #[expect(clippy::await_holding_lock, reason = "the writer never waits for it")]
     #[tokio::test]
     async fn pages_that_are_read_just_now_stay_as_they_are() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! How leases end: what it does to the lane, and what is written of it.
 
+use std::time::Duration;
+
 use tracing::error;
 
 use crate::delivery::{Reason, State, Trace};
@@ -20,7 +22,9 @@ impl Engine {
             self.settle_late(&mut shared, &lease, &settlement, trace.as_ref());
             return;
         };
-        let (lane, event, place) = (lease.token.lane, lease.token.event, lease.token.place);
+        let LeaseToken {
+            lane, event, place, ..
+        } = lease.token;
         let mut record = self.record_of(&mut shared, &lease);
         if let Some(trace) = &trace {
             let id = self.attempt_id(&mut shared);
@@ -31,6 +35,8 @@ impl Engine {
             }
             shared.lane(lane).last = Some(LastAttempt::of(trace));
         }
+        let now = self.now();
+        shared.notice_sleep(now);
         let ended = Ended {
             lane,
             event,
@@ -38,11 +44,9 @@ impl Engine {
             leased,
             record,
         };
-        let now = self.now();
-        shared.notice_sleep(now);
         let settlement = match shared.lane(lane).is_outdated(&lease.token, &settlement) {
             true => Settlement::Defer {
-                wait: std::time::Duration::ZERO,
+                wait: Duration::ZERO,
             },
             false => {
                 let lane = shared.lane(lane);
@@ -50,23 +54,26 @@ impl Engine {
                 settlement
             }
         };
-        match settlement {
-            Settlement::Delivered => self.finish(&mut shared, ended, State::Delivered, None),
-            Settlement::Skipped(reason) => {
-                self.finish(&mut shared, ended, State::Skipped, Some(reason));
-            }
-            Settlement::Dead(reason) => self.finish(&mut shared, ended, State::Dead, Some(reason)),
-            Settlement::Defer { wait } => {
-                self.wait(&mut shared, ended, Some(wait), trace.is_some())
-            }
-            Settlement::Hold { .. } => self.wait(&mut shared, ended, None, trace.is_some()),
-            Settlement::Release => self.wait(&mut shared, ended, None, false),
-        }
+        self.end(&mut shared, ended, settlement, trace.is_some());
         // In a strict lane nobody else has anything to do now than whoever settles, unless that
         // goes by another name.
         let is_renamed = shared.lane(lane).destination != lease.id.destination;
         if is_renamed || shared.lane(lane).is_loose() {
             self.wake(&mut shared, lane);
+        }
+    }
+
+    /// Writes what became of it.
+    fn end(&self, shared: &mut Shared, ended: Ended, settlement: Settlement, was_tried: bool) {
+        match settlement {
+            Settlement::Delivered => self.finish(shared, ended, State::Delivered, None),
+            Settlement::Skipped(reason) => {
+                self.finish(shared, ended, State::Skipped, Some(reason));
+            }
+            Settlement::Dead(reason) => self.finish(shared, ended, State::Dead, Some(reason)),
+            Settlement::Defer { wait } => self.wait(shared, ended, Some(wait), was_tried),
+            Settlement::Hold { .. } => self.wait(shared, ended, None, was_tried),
+            Settlement::Release => self.wait(shared, ended, None, false),
         }
     }
 
