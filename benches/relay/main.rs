@@ -58,7 +58,7 @@ impl Effort {
 
 type Group = (&'static str, fn(Effort) -> Vec<Row>);
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     ("acknowledge", acknowledge::measure),
     ("drain", drain::measure),
     ("down", down::measure),
