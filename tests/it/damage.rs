@@ -579,7 +579,7 @@ async fn a_destination_whose_place_is_lost_comes_back_held_and_goes_on_when_told
     // Every copy of the lane that the file still has.
     let path = copy.path().join("queue/db");
     let mut db = std::fs::read(&path).unwrap();
-    let lane = b"\x03\x00\x00\x05waits";
+    let lane = b"\x04\x00\x00\x05waits";
     let places: Vec<usize> = (0..db.len() - lane.len())
         .filter(|at| &db[*at..at + lane.len()] == lane)
         .collect();
