@@ -1140,46 +1140,42 @@ async fn the_attempts_of_a_lane_are_told_newest_first_with_their_rounds_and_acro
         world.queue.settle(lease, defer(10), Some(refused()));
         world.hand.advance(Duration::from_secs(10));
     }
-    let every = |_: &Attempt| true;
     for _ in 0..2 {
-        let all = world.queue.attempts("hook", None, 10, every).await.unwrap();
-        let told = all.found.iter().map(|found| {
-            let Attempt { round, count, .. } = found.attempt;
-            (found.delivery.event.0, round, count, found.is_last)
-        });
-        assert_eq!(
-            told.collect::<Vec<_>>(),
-            [
-                (4, 1, 2, true),
-                (1, 2, 1, true),
-                (3, 1, 1, true),
-                (2, 1, 1, true),
-                (1, 1, 1, false),
-            ]
-        );
-        assert_eq!((all.newer, all.older), (None, None));
-        let ids: Vec<u64> = all.found.iter().map(|found| found.attempt.id).collect();
-        let middle = world.queue.attempts("hook", Some(ids[2]), 2, every).await;
-        let middle = middle.unwrap();
-        let found: Vec<u64> = middle.found.iter().map(|it| it.attempt.id).collect();
-        assert_eq!(found, ids[2..4]);
-        assert_eq!((middle.newer, middle.older), (Some(ids[0]), Some(ids[4])));
-        let failed = |attempt: &Attempt| attempt.status != Some(200);
-        let failed = world.queue.attempts("hook", None, 1, failed).await.unwrap();
-        assert_eq!((failed.found[0].attempt.id, failed.older), (ids[0], None));
-        // The first of the run goes by the run's id.
-        let first = world.queue.attempt("hook", ids[0] - 1).await.unwrap();
-        assert_eq!(first.unwrap().attempt.id, ids[0]);
-        assert!(
-            world
-                .queue
-                .attempt("hook", ids[0] + 9)
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert_told(&world.queue).await;
         let last = world.queue.last_attempt("hook").unwrap();
         assert_eq!(last.status, Some(503));
         world.reopen(&lanes).await;
     }
+}
+
+async fn assert_told(queue: &Queue) {
+    let every = |_: &Attempt| true;
+    let all = queue.attempts("hook", None, 10, every).await.unwrap();
+    let told = all.found.iter().map(|found| {
+        let Attempt { round, count, .. } = found.attempt;
+        (found.delivery.event.0, round, count, found.is_last)
+    });
+    let want = [
+        (4, 1, 2, true),
+        (1, 2, 1, true),
+        (3, 1, 1, true),
+        (2, 1, 1, true),
+        (1, 1, 1, false),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), want);
+    assert_eq!((all.newer, all.older), (None, None));
+    let ids: Vec<u64> = all.found.iter().map(|found| found.attempt.id).collect();
+    let middle = queue.attempts("hook", Some(ids[2]), 2, every).await;
+    let middle = middle.unwrap();
+    let found: Vec<u64> = middle.found.iter().map(|it| it.attempt.id).collect();
+    assert_eq!(found, ids[2..4]);
+    assert_eq!((middle.newer, middle.older), (Some(ids[0]), Some(ids[4])));
+    let failed = |attempt: &Attempt| attempt.status != Some(200);
+    let failed = queue.attempts("hook", None, 1, failed).await.unwrap();
+    assert_eq!((failed.found[0].attempt.id, failed.older), (ids[0], None));
+    // The first of the run goes by the run's id.
+    let first = queue.attempt("hook", ids[0] - 1).await.unwrap();
+    assert_eq!(first.unwrap().attempt.id, ids[0]);
+    let none = queue.attempt("hook", ids[0] + 9).await.unwrap();
+    assert!(none.is_none());
 }

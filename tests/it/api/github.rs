@@ -82,101 +82,90 @@ async fn octocrab_walks_all_twelve_routes() {
         let relay = start(folder.path(), Clock::system()).await;
         let receiver = receiver().await;
         let (octocrab, seen) = client(relay.hooks);
+        let hook = is_made_and_pinged(&octocrab, &receiver).await;
+        is_changed(&octocrab, &hook).await;
+        gets_what_it_is_tested_with(&octocrab, &hook, (&relay, &receiver)).await;
         let repository = octocrab.repos("orbit", "lander");
-        let hooks = repository.hooks();
-
-        let hook = hooks.create(wanted(&receiver.url())).await.unwrap();
-        assert_eq!(
-            (hook.name.as_str(), hook.r#type.as_str(), hook.active),
-            ("web", "Repository", true)
-        );
-        assert_eq!(hook.config.secret.as_deref(), Some("********"));
-        let unused = hook.last_response.unwrap();
-        assert_eq!(
-            (unused.code, unused.status.as_deref(), unused.message),
-            (None, Some("unused"), None)
-        );
-        let ping = receiver.wait_for(1).await.pop().unwrap();
-        assert_eq!(ping.header("x-github-event"), "ping");
-        assert_eq!(ping.json()["hook"]["id"], hook.id);
-
-        let delivered = deliveries(&octocrab, hook.id, |all| all.len() == 1).await;
-        let shown = hooks.get(hook.id).await.unwrap();
-        let answered = shown.last_response.unwrap();
-        assert_eq!(
-            (answered.code, answered.status.as_deref()),
-            (Some(204), Some("active"))
-        );
-        let ping_shown = hooks.get_delivery(hook.id, delivered[0].id).await.unwrap();
-        assert_eq!(ping_shown.event, "ping");
-        assert_eq!(ping_shown.guid, ping.header("x-github-delivery"));
-
-        let update = hooks
-            .update(hook.id)
-            .add_events(vec![WebhookEventType::Release]);
-        let updated = update.active(true).send().await.unwrap();
-        assert_eq!(
-            updated.events,
-            [WebhookEventType::Push, WebhookEventType::Release]
-        );
-        let config = hooks.get_config(hook.id).await.unwrap();
-        assert_eq!(config.url, receiver.url());
-        let config = hooks
-            .update_config(hook.id)
-            .secret("another")
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(
-            (config.secret.as_deref(), config.insecure_ssl.as_deref()),
-            (Some("********"), Some("0"))
-        );
-
-        hooks.ping(hook.id).await.unwrap();
-        receiver.wait_for(2).await;
-        hooks.test(hook.id).await.unwrap();
-        happens(&relay, "push", "orbit/lander", 1).await;
-        let pushed = receiver.wait_for(3).await.pop().unwrap();
-        assert_eq!(
-            pushed.header("x-github-event"),
-            "push",
-            "without a push there was none to repeat"
-        );
-        hooks.test(hook.id).await.unwrap();
-        let tested = receiver.wait_for(4).await.pop().unwrap();
-        assert_eq!(
-            (tested.header("x-github-event"), &tested.body),
-            ("push", &pushed.body)
-        );
-        assert_ne!(
-            tested.header("x-github-delivery"),
-            pushed.header("x-github-delivery")
-        );
-
-        let all = deliveries(&octocrab, hook.id, |all| all.len() == 4).await;
-        hooks.redeliver(hook.id, all[1].id).await.unwrap();
-        let again = receiver.wait_for(5).await.pop().unwrap();
-        assert_eq!(
-            again.header("x-github-delivery"),
-            pushed.header("x-github-delivery")
-        );
-        let all = deliveries(&octocrab, hook.id, |all| all.len() == 5).await;
-        assert!(all[0].redelivery && all[1..].iter().all(|other| !other.redelivery));
-        assert!(all.is_sorted_by(|newer, older| newer.id > older.id));
-
-        hooks.delete(hook.id).await.unwrap();
-        let listed = hooks.list().send().await.unwrap();
+        repository.hooks().delete(hook.id).await.unwrap();
+        let listed = repository.hooks().list().send().await.unwrap();
         assert_eq!((listed.items.len(), listed.next), (0, None));
-        let answered: BTreeSet<String> = seen
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(id, _)| id.clone())
-            .collect();
-        assert_eq!(answered, schema::operations().into_iter().collect());
+        let seen = seen.lock().unwrap().clone();
+        let answered: BTreeSet<&String> = seen.iter().map(|(id, _)| id).collect();
+        assert_eq!(answered, schema::operations().iter().collect());
         relay.finish().await;
     })
     .await;
+}
+
+async fn is_made_and_pinged(octocrab: &Octocrab, receiver: &StandIn) -> Hook {
+    let repository = octocrab.repos("orbit", "lander");
+    let hooks = repository.hooks();
+    let hook = hooks.create(wanted(&receiver.url())).await.unwrap();
+    let said = (hook.name.as_str(), hook.r#type.as_str(), hook.active);
+    assert_eq!(said, ("web", "Repository", true));
+    assert_eq!(hook.config.secret.as_deref(), Some("********"));
+    let unused = hook.last_response.clone().unwrap();
+    let unused = (unused.code, unused.status.as_deref(), unused.message);
+    assert_eq!(unused, (None, Some("unused"), None));
+    let ping = receiver.wait_for(1).await.pop().unwrap();
+    assert_eq!(ping.header("x-github-event"), "ping");
+    assert_eq!(ping.json()["hook"]["id"], hook.id);
+
+    let delivered = deliveries(octocrab, hook.id, |all| all.len() == 1).await;
+    let shown = hooks.get(hook.id).await.unwrap();
+    let answered = shown.last_response.unwrap();
+    let answered = (answered.code, answered.status.as_deref());
+    assert_eq!(answered, (Some(204), Some("active")));
+    let shown = hooks.get_delivery(hook.id, delivered[0].id).await.unwrap();
+    assert_eq!(shown.event, "ping");
+    assert_eq!(shown.guid, ping.header("x-github-delivery"));
+    hook
+}
+
+async fn is_changed(octocrab: &Octocrab, hook: &Hook) {
+    let repository = octocrab.repos("orbit", "lander");
+    let hooks = repository.hooks();
+    let update = hooks
+        .update(hook.id)
+        .add_events(vec![WebhookEventType::Release]);
+    let updated = update.active(true).send().await.unwrap();
+    let both = [WebhookEventType::Push, WebhookEventType::Release];
+    assert_eq!(updated.events, both);
+    let config = hooks.get_config(hook.id).await.unwrap();
+    assert_eq!(config.url, hook.config.url);
+    let config = hooks.update_config(hook.id).secret("another");
+    let config = config.send().await.unwrap();
+    let said = (config.secret.as_deref(), config.insecure_ssl.as_deref());
+    assert_eq!(said, (Some("********"), Some("0")));
+}
+
+async fn gets_what_it_is_tested_with(
+    octocrab: &Octocrab,
+    hook: &Hook,
+    (relay, receiver): (&TestRelay, &StandIn),
+) {
+    let repository = octocrab.repos("orbit", "lander");
+    let hooks = repository.hooks();
+    hooks.ping(hook.id).await.unwrap();
+    receiver.wait_for(2).await;
+    // There is no push yet that it could repeat.
+    hooks.test(hook.id).await.unwrap();
+    happens(relay, "push", "orbit/lander", 1).await;
+    let pushed = receiver.wait_for(3).await.pop().unwrap();
+    assert_eq!(pushed.header("x-github-delivery"), "delivery-1");
+    hooks.test(hook.id).await.unwrap();
+    let tested = receiver.wait_for(4).await.pop().unwrap();
+    assert_eq!(tested.header("x-github-event"), "push");
+    assert_eq!(tested.body, pushed.body);
+    assert_ne!(tested.header("x-github-delivery"), "delivery-1");
+
+    let all = deliveries(octocrab, hook.id, |all| all.len() == 4).await;
+    hooks.redeliver(hook.id, all[1].id).await.unwrap();
+    let again = receiver.wait_for(5).await.pop().unwrap();
+    assert_eq!(again.header("x-github-delivery"), "delivery-1");
+    let all = deliveries(octocrab, hook.id, |all| all.len() == 5).await;
+    assert!(all[0].redelivery && all[1..].iter().all(|other| !other.redelivery));
+    assert!(all.is_sorted_by(|newer, older| newer.id > older.id));
 }
 
 #[tokio::test]
@@ -215,7 +204,7 @@ async fn octocrab_walks_lists_of_hooks_to_their_end() {
 }
 
 #[tokio::test]
-async fn octocrab_is_refused_in_the_words_of_github() {
+async fn octocrab_is_refused_what_is_not_there_or_not_its_own() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
         let relay = start(folder.path(), Clock::system()).await;
@@ -230,7 +219,26 @@ async fn octocrab_is_refused_in_the_words_of_github() {
         refused(hooks.update(9).active(true).send().await, 404);
         refused(hooks.deliveries(9).list().send().await, 404);
         refused(hooks.redeliver(9, 9).await, 404);
+        let elsewhere = octocrab.repos("other", "lander");
+        let none = refused(elsewhere.hooks().list().send().await, 404);
+        assert_eq!(none, "Not Found None");
+        let (stranger, _) = client_with(relay.hooks, "wrong-t0ken-012345");
+        let repository = stranger.repos("orbit", "lander");
+        let wrong = refused(repository.hooks().list().send().await, 401);
+        assert_eq!(wrong, "Bad credentials None");
+        relay.finish().await;
+    })
+    .await;
+}
 
+#[tokio::test]
+async fn octocrab_is_told_what_is_wrong_with_a_hook() {
+    within(async {
+        let folder = tempfile::tempdir().unwrap();
+        let relay = start(folder.path(), Clock::system()).await;
+        let (octocrab, _) = client(relay.hooks);
+        let repository = octocrab.repos("orbit", "lander");
+        let hooks = repository.hooks();
         let receiver = receiver().await;
         let hook = hooks.create(wanted(&receiver.url())).await.unwrap();
         let twice = refused(hooks.create(wanted(&receiver.url())).await, 422);
@@ -265,18 +273,6 @@ async fn octocrab_is_refused_in_the_words_of_github() {
                 .send()
                 .await,
             422,
-        );
-
-        let elsewhere = octocrab.repos("other", "lander");
-        assert_eq!(
-            refused(elsewhere.hooks().list().send().await, 404),
-            "Not Found None"
-        );
-        let (stranger, _) = client_with(relay.hooks, "wrong-t0ken-012345");
-        let repository = stranger.repos("orbit", "lander");
-        assert_eq!(
-            refused(repository.hooks().list().send().await, 401),
-            "Bad credentials None"
         );
         relay.finish().await;
     })
@@ -378,6 +374,16 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
                 "{body}"
             );
         }
+        relay.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_paths_are_not_there() {
+    within(async {
+        let folder = tempfile::tempdir().unwrap();
+        let relay = start(folder.path(), Clock::system()).await;
         for target in [
             "/api/v3/",
             "/api/v3/repos/orbit/lander/hooks/",
@@ -392,6 +398,16 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
         relay.finish().await;
     })
     .await;
+}
+
+/// The newest delivery, once it is a push.
+async fn newest_push(relay: &TestRelay, list: &str) -> Value {
+    loop {
+        let (_, _, listed) = ask(relay, "GET", list, "").await;
+        if listed[0]["event"] == "push" {
+            return listed[0].clone();
+        }
+    }
 }
 
 #[tokio::test]
@@ -417,12 +433,7 @@ async fn deliveries_tell_what_went_out_and_what_came_back() {
         happens(&relay, "push", "orbit/lander", 1).await;
         let sent = receiver.wait_for(2).await.pop().unwrap();
         let list = format!("{HOOKS}/{}/deliveries", hook["id"]);
-        let newest = loop {
-            let (_, _, listed) = ask(&relay, "GET", &list, "").await;
-            if listed[0]["event"] == "push" {
-                break listed[0].clone();
-            }
-        };
+        let newest = newest_push(&relay, &list).await;
         assert_eq!(newest["guid"], "delivery-1");
         let (_, _, full) = ask(&relay, "GET", &format!("{list}/{}", newest["id"]), "").await;
         for (name, value) in newest.as_object().unwrap() {
@@ -444,10 +455,8 @@ async fn deliveries_tell_what_went_out_and_what_came_back() {
         }
         assert_eq!(full["response"]["headers"]["X-Answer"], "fine");
         assert_eq!(full["response"]["payload"], "queued");
-        assert_eq!(
-            (&full["status_code"], &full["repository_id"]),
-            (&json!(202), &json!(7))
-        );
+        assert_eq!(full["status_code"], 202);
+        assert_eq!(full["repository_id"], 7);
         assert!(!full.to_string().contains(SECRET));
         relay.finish().await;
     })

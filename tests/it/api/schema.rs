@@ -77,32 +77,14 @@ fn check(value: &Value, schema: &Value, place: &str, wrong: &mut Vec<String>) {
                     .any(|name| is_of(value, name.as_str().unwrap())),
             },
             "required" => {
-                let names = rule
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|name| name.as_str().unwrap());
-                let missing: Vec<&str> = names
-                    .filter(|name| value.is_object() && value.get(name).is_none())
-                    .collect();
-                wrong.extend(
-                    missing
-                        .iter()
-                        .map(|name| format!("{place}/{name} is missing")),
-                );
+                let names = rule.as_array().unwrap().iter().filter_map(Value::as_str);
+                let missing = names.filter(|name| value.is_object() && value.get(name).is_none());
+                wrong.extend(missing.map(|name| format!("{place}/{name} is missing")));
                 true
             }
-            "properties" => {
-                for (name, rule) in rule.as_object().unwrap() {
-                    if let Some(member) = value.get(name) {
-                        check(member, rule, &format!("{place}/{name}"), wrong);
-                    }
-                }
-                true
-            }
-            "items" => {
-                for (at, item) in value.as_array().into_iter().flatten().enumerate() {
-                    check(item, rule, &format!("{place}/{at}"), wrong);
+            "properties" | "items" => {
+                for (place, part, rule) in parts(value, word, rule, place) {
+                    check(part, rule, &place, wrong);
                 }
                 true
             }
@@ -114,14 +96,7 @@ fn check(value: &Value, schema: &Value, place: &str, wrong: &mut Vec<String>) {
                 };
                 rule.as_array().unwrap().iter().filter(fits).count() == 1
             }
-            "format" => match (rule.as_str().unwrap(), value.as_str()) {
-                ("uri", Some(text)) => url::Url::parse(text).is_ok(),
-                ("date-time", Some(text)) => {
-                    text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
-                }
-                ("int64" | "uri" | "date-time", _) => true,
-                (other, _) => panic!("{other} is not known here"),
-            },
+            "format" => has_format(value, rule.as_str().unwrap()),
             "additionalProperties" => {
                 assert_eq!(*rule, Value::Bool(true), "not known here");
                 true
@@ -131,6 +106,34 @@ fn check(value: &Value, schema: &Value, place: &str, wrong: &mut Vec<String>) {
         if !holds {
             wrong.push(format!("{place} is not of {word} {rule}"));
         }
+    }
+}
+
+/// What a value is made of, each with its place and its own schema.
+fn parts<'a>(
+    value: &'a Value,
+    word: &str,
+    rule: &'a Value,
+    place: &str,
+) -> Vec<(String, &'a Value, &'a Value)> {
+    if word == "items" {
+        let items = value.as_array().into_iter().flatten().enumerate();
+        return items
+            .map(|(at, item)| (format!("{place}/{at}"), item, rule))
+            .collect();
+    }
+    let rules = rule.as_object().unwrap().iter();
+    let members =
+        rules.filter_map(|(name, rule)| Some((format!("{place}/{name}"), value.get(name)?, rule)));
+    members.collect()
+}
+
+fn has_format(value: &Value, format: &str) -> bool {
+    match (format, value.as_str()) {
+        ("uri", Some(text)) => url::Url::parse(text).is_ok(),
+        ("date-time", Some(text)) => text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok(),
+        ("int64" | "uri" | "date-time", _) => true,
+        (other, _) => panic!("{other} is not known here"),
     }
 }
 
