@@ -252,8 +252,8 @@ async fn a_hook_that_does_nothing_but_fail_for_five_days_becomes_inactive_and_sa
         let words = world.lane(&hook.lane()).held.unwrap().words;
         assert!(words.contains("for five days"), "{words}");
 
-        edit(&world, hook.id, |hook| hook.active = true).await;
         gone.rule(|_| None);
+        edit(&world, hook.id, |hook| hook.active = true).await;
         assert_eq!(now(hook.id).gave_up, None);
         let last = happens(&world, "push", "orbit/lander", 0).await;
         world.settled(last, &hook.lane(), State::Delivered).await;
