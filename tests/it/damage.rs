@@ -579,13 +579,13 @@ async fn a_destination_whose_place_is_lost_comes_back_held_and_goes_on_when_told
     // Every copy of the lane that the file still has.
     let path = copy.path().join("queue/db");
     let mut db = std::fs::read(&path).unwrap();
-    let lane = b"\x04\x00\x00\x05waits";
+    let lane = b"\x04\x00\x00\x00\x05waits";
     let places: Vec<usize> = (0..db.len() - lane.len())
         .filter(|at| &db[*at..at + lane.len()] == lane)
         .collect();
     assert!(!places.is_empty());
     for at in places {
-        db[at + 4] ^= 1;
+        db[at + 5] ^= 1;
     }
     std::fs::write(&path, db).unwrap();
     let report: Value = serde_json::from_slice(&salvage(copy.path()).stdout).unwrap();
