@@ -10,6 +10,7 @@ mod call;
 mod failures;
 mod github;
 mod gogs;
+mod known;
 mod refusal;
 
 use std::net::IpAddr;

@@ -2,18 +2,13 @@
 //! newest event says.
 
 use hyper::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::call::Call;
+use super::super::known::payload_of;
 use super::super::{Answer, json as json_answer};
 use super::hooks::base;
-use crate::event::Event;
 use crate::hook::Repository;
-use crate::plan::mend_surrogates;
-use crate::queue::Filter;
-
-/// So many looks into the history are taken for an event; each is short.
-const LOOKS: usize = 20;
 
 /// Who calls.
 pub(super) fn user(call: &Call<'_>) -> Answer {
@@ -37,15 +32,9 @@ pub(super) fn who(call: &Call<'_>) -> Value {
 
 /// The repository as its newest event tells it; without any, its name alone.
 pub(super) async fn known(call: &Call<'_>, repository: &Repository) -> Value {
-    let event = newest(call, repository, None).await;
-    let payload =
-        event.and_then(|event| serde_json::from_slice::<Value>(&mend_surrogates(&event.body)).ok());
-    let told = payload.and_then(|mut payload| match payload["repository"].take() {
-        Value::Object(told) => Some(told),
-        _ => None,
-    });
+    let told = payload_of(call, repository).await;
     let (owner, name) = repository.name.split_once('/').unwrap_or_default();
-    let mut shown: Map<String, Value> = told.unwrap_or_default();
+    let mut shown = told.unwrap_or_default();
     let known = [
         ("name", json!(name)),
         ("full_name", json!(repository.name)),
@@ -55,28 +44,4 @@ pub(super) async fn known(call: &Call<'_>, repository: &Repository) -> Value {
         shown.entry(key).or_insert(value);
     }
     shown.into()
-}
-
-/// The repository's newest event that is kept, of this name if one is given.
-pub(super) async fn newest(
-    call: &Call<'_>,
-    repository: &Repository,
-    name: Option<&str>,
-) -> Option<Event> {
-    let filter = Filter {
-        source: Some(repository.source.to_string()),
-        event: name.map(str::to_owned),
-        repo: Some(repository.name.clone()),
-        ..Filter::default()
-    };
-    let queue = &call.means.queue;
-    let mut cursor = None;
-    for _ in 0..LOOKS {
-        let found = queue.find(filter.clone(), cursor, 1).await.ok()?;
-        if let Some(delivery) = found.deliveries.first() {
-            return queue.event(delivery.event).await.ok()?;
-        }
-        cursor = Some(found.next?);
-    }
-    None
 }

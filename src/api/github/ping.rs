@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::call::Call;
+use super::super::known::newest;
 use super::super::{Answer, empty};
 use super::fault::Fault;
 use super::{about, shapes};
@@ -50,7 +51,7 @@ pub(super) async fn test(call: &Call<'_>, hook: &Hook) -> Result<Answer, Fault> 
         .events
         .iter()
         .any(|event| event == "*" || event == "push");
-    if wants_pushes && let Some(push) = about::newest(call, &hook.repository, Some("push")).await {
+    if wants_pushes && let Some(push) = newest(call, &hook.repository, Some("push")).await {
         append(call, hook, "push", push.body).await?;
     }
     Ok(empty(StatusCode::NO_CONTENT))

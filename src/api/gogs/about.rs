@@ -3,21 +3,16 @@
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::warn;
 
 use super::super::call::Call;
+use super::super::known::payload_of;
 use super::super::{Answer, json as answer};
 use super::Fault;
 use super::shapes::encoded;
 use crate::hook::Repository;
-use crate::plan::mend_surrogates;
-use crate::queue::Filter;
 
 /// The Gogs whose API this is, and behind the + what answers.
 const VERSION: &str = concat!("0.14.3+gogs-relay.", env!("CARGO_PKG_VERSION"));
-
-/// So often a search of 25 ms may go on for the newest event of a repository.
-const SEARCHES: usize = 4;
 
 #[derive(Serialize)]
 struct ShownUser<'a> {
@@ -51,36 +46,11 @@ pub(super) fn version() -> Answer {
 
 /// A repository as its newest event shows it, or with nothing but its name.
 pub(super) async fn repository(call: &Call<'_>, repository: &Repository) -> Result<Answer, Fault> {
-    let stored = stored(call, repository).await;
-    let mut shown = stored.unwrap_or_else(|| minimal(&repository.name));
+    let told = payload_of(call, repository).await;
+    let mut shown = told.map_or_else(|| minimal(&repository.name), Value::Object);
     // Payloads leave it out; who may do what here is what the token says.
     shown["permissions"] = json!({ "admin": true, "push": true, "pull": true });
     Ok(answer(StatusCode::OK, encoded(&shown)))
-}
-
-/// The repository in its newest event that is kept and has one.
-async fn stored(call: &Call<'_>, repository: &Repository) -> Option<Value> {
-    let queue = &call.means.queue;
-    let filter = Filter {
-        source: Some(repository.source.to_string()),
-        repo: Some(repository.name.clone()),
-        ..Filter::default()
-    };
-    let mut cursor = None;
-    for _ in 0..SEARCHES {
-        let found = queue.find(filter.clone(), cursor, 1).await;
-        let found = found
-            .inspect_err(|error| warn!("cannot look for events of a repository: {error}"))
-            .ok()?;
-        if let Some(delivery) = found.deliveries.first() {
-            let event = queue.event(delivery.event).await.ok()??;
-            let mut body: Value = serde_json::from_slice(&mend_surrogates(&event.body)).ok()?;
-            let stored = body.get_mut("repository").map(Value::take)?;
-            return stored.is_object().then_some(stored);
-        }
-        cursor = Some(found.next?);
-    }
-    None
 }
 
 fn minimal(full_name: &str) -> Value {
