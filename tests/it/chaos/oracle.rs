@@ -381,7 +381,8 @@ impl Oracle {
             };
             let begun = one.hits[0].at;
             if begun > other.hits[0].at && !self.may_be_late(one, begun) {
-                findings.accuse(self, other, &format!("m{:06}x came after it", one.marker));
+                let one = self.tell(one);
+                findings.accuse(self, other, &format!("this one came after it: {one}"));
             }
             let yes = |story: &Story<'_>| {
                 let yes = story.hits.iter().find(|hit| hit.is_accepted());
@@ -394,7 +395,8 @@ impl Oracle {
             {
                 let failures = one.hits.iter().filter(|hit| hit.at < second);
                 if failures.filter(|hit| hit.counts_for_poison()).count() < POISON_AFTER {
-                    findings.accuse(self, other, &format!("m{:06}x passed after it", one.marker));
+                    let one = self.tell(one);
+                    findings.accuse(self, other, &format!("this one passed after it: {one}"));
                 }
             }
         }
