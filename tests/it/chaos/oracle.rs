@@ -358,8 +358,7 @@ impl Oracle {
     /// Whether it had a 200 before `other` that broke off behind its head, which says yes to
     /// a sender in Gogs' format, and a kill had that forgotten until it came `again`.
     fn was_taken_and_forgotten(&self, story: &Story<'_>, other: Duration, again: Duration) -> bool {
-        let broke_off = |hit: &&&Hit| hit.status == 200 && hit.answered.is_none() && hit.at < other;
-        let mut hits = story.hits.iter().filter(broke_off);
+        let mut hits = (story.hits.iter()).filter(|hit| hit.broke_off && hit.at < other);
         hits.any(|hit| self.was_forgotten(hit, again).is_some())
     }
 

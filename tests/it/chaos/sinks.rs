@@ -26,6 +26,8 @@ pub struct Hit {
     pub status: u16,
     /// When the whole of a readable answer was written.
     pub answered: Option<Duration>,
+    /// It was a 200 that broke off behind its head.
+    pub broke_off: bool,
     pub asks_to_wait: bool,
 }
 
@@ -128,6 +130,7 @@ fn hit(request: &Received, script: Option<&Script>) -> Hit {
         is_summary,
         status: if is_whole { request.status } else { 0 },
         answered: is_whole.then(|| request.at + after),
+        broke_off: script.is_some_and(|script| script.ending == Ending::Cut),
         asks_to_wait: request.status == 429,
     }
 }
