@@ -383,13 +383,17 @@ impl Sound {
         let lost = queue.missing();
         let mut seen = missing(lost.iter().map(|missing| (missing.first, missing.last)));
         loop {
-            match queue.next("waits").await.unwrap() {
-                Next::Lease(lease) => {
+            match queue.next("waits").await {
+                Ok(Next::Lease(lease)) => {
                     seen.insert(lease.id.event.0);
                     queue.settle(*lease, Settlement::Delivered, None);
                 }
-                Next::Nothing => break,
-                Next::NotBefore(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Ok(Next::Nothing) => break,
+                // It opens its database again, as lanes know.
+                Ok(Next::NotBefore(_)) | Err(QueueError::Unavailable) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(error) => panic!("{error}"),
             }
         }
         let filter = Filter {
@@ -398,7 +402,10 @@ impl Sound {
         };
         let mut cursor = None;
         loop {
-            let found = queue.find(filter.clone(), cursor, 100).await.unwrap();
+            let found = match queue.find(filter.clone(), cursor.clone(), 100).await {
+                Err(QueueError::Unavailable) => continue,
+                found => found.unwrap(),
+            };
             seen.extend(found.deliveries.iter().map(|dead| {
                 assert_eq!(dead.reason, Some(Reason::Damaged));
                 dead.event.0
