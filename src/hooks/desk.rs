@@ -1,6 +1,7 @@
 //! Where hooks are made, changed and deleted: durably, one at a time, and in force before it is
 //! answered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -100,21 +101,21 @@ impl Desk {
             self.clear(*id).await;
         }
         let lanes = self.queue.lanes();
+        let by_name: HashMap<&str, &LaneStatus> = (lanes.iter())
+            .map(|lane| (&*lane.destination, lane))
+            .collect();
         for hook in turn.settings().hooks.all() {
-            let mut lanes = lanes.iter();
-            let lane = lanes.find(|lane| *lane.destination == *hook.lane());
+            let lane = by_name.get(&*hook.lane()).copied();
             if hook.active == lane.is_some_and(is_held_as_inactive) {
                 self.hold_or_resume(hook).await;
             }
         }
-        for lane in lanes.iter().filter(|lane| lane.orphaned) {
-            if Hook::of_lane(&lane.destination).is_some_and(|id| !deleted.contains(&id)) {
-                warn!(
-                    "the record of {} is lost by damage; {} deliveries wait in its lane, which \
-                     `gogs-relay destinations discard {0}` clears",
-                    lane.destination, lane.waiting
-                );
-            }
+        for lane in lanes.iter().filter(|lane| has_lost_its_hook(lane, deleted)) {
+            warn!(
+                "the record of {} is lost by damage; {} deliveries wait in its lane, which \
+                 `gogs-relay destinations discard {0}` clears",
+                lane.destination, lane.waiting
+            );
         }
     }
 
@@ -154,7 +155,42 @@ impl Desk {
     }
 }
 
+/// Whether something waits for a hook that nobody deleted and that is not there. Of one that was
+/// deleted only dead letters can be left.
+fn has_lost_its_hook(lane: &LaneStatus, deleted: &[u64]) -> bool {
+    let id = Hook::of_lane(&lane.destination);
+    lane.orphaned && lane.waiting > 0 && id.is_some_and(|id| !deleted.contains(&id))
+}
+
 fn is_held_as_inactive(lane: &LaneStatus) -> bool {
     let held = lane.held.as_ref();
     held.is_some_and(|held| held.manual && held.words.starts_with(INACTIVE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(destination: &str, waiting: u64, dead: u64) -> LaneStatus {
+        LaneStatus {
+            destination: destination.into(),
+            orphaned: true,
+            held: None,
+            waiting,
+            dead,
+            kept_back: None,
+            oldest: None,
+            next_try: None,
+            failing_since: None,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn dead_letters_of_a_deleted_hook_are_no_damage() {
+        assert!(has_lost_its_hook(&lane("hook:7", 1, 0), &[]));
+        assert!(!has_lost_its_hook(&lane("hook:7", 0, 3), &[]));
+        assert!(!has_lost_its_hook(&lane("hook:7", 1, 0), &[7]));
+        assert!(!has_lost_its_hook(&lane("chat", 1, 0), &[]));
+    }
 }
