@@ -255,6 +255,32 @@ impl ContentType {
     }
 }
 
+/// The hash that a subscriber's deliveries are signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Method {
+    /// As relay.yaml and `X-Hub-Signature` name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Sha1 => "sha1",
+            Method::Sha256 => "sha256",
+            Method::Sha384 => "sha384",
+            Method::Sha512 => "sha512",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Method> {
+        let all = [Method::Sha1, Method::Sha256, Method::Sha384, Method::Sha512];
+        all.into_iter().find(|method| method.name() == text)
+    }
+}
+
 /// Whether a lane keeps the order of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

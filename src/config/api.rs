@@ -46,7 +46,8 @@ pub(super) fn check(root: &mut Keys<'_>, sets: &[String]) -> Option<Option<Api>>
     }))
 }
 
-fn names(section: Option<&Node>) -> Vec<&str> {
+/// The names below `sources`.
+pub(super) fn names(section: Option<&Node>) -> Vec<&str> {
     match section.map(|node| &node.held) {
         Some(Held::Map(entries)) => entries.keys().map(String::as_str).collect(),
         _ => Vec::new(),
@@ -54,13 +55,14 @@ fn names(section: Option<&Node>) -> Vec<&str> {
 }
 
 /// The source that is named, or the only one.
-fn source(keys: &mut Keys<'_>, sources: &[&str]) -> Option<Arc<str>> {
+pub(super) fn source(keys: &mut Keys<'_>, sources: &[&str]) -> Option<Arc<str>> {
     let check = keys.check;
     let Some(node) = keys.optional("source") else {
         let [only] = sources else {
             // Where there is none, that has been said.
             if !sources.is_empty() && !keys.misspelt(&["source"]) {
-                let found = Found::error(&keys.node.key, "`api` needs the key `source`");
+                let message = format!("{} needs the key `source`", keys.node.name());
+                let found = Found::error(&keys.node.key, message);
                 let hint = format!("whose repositories it is about: {}", sources.join(", "));
                 check.report(found.hint(hint));
             }

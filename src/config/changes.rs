@@ -33,6 +33,7 @@ impl Config {
             ("egress", running.egress != self.egress),
             ("templates", running.templates != self.templates),
             ("api", running.api != self.api),
+            ("hub", running.hub != self.hub),
         ] {
             changed.extend(is_other.then(|| key.to_owned()));
         }
@@ -49,6 +50,7 @@ impl Config {
             egress: self.egress,
             templates: self.templates,
             api: self.api,
+            hub: self.hub,
             ..running.clone()
         };
         (next, changes)
@@ -92,6 +94,7 @@ impl Config {
             limits,
             egress: _,
             api: _,
+            hub: _,
             sources: _,
             destinations: _,
             routes: _,

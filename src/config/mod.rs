@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::destination::Destination;
+use crate::destination::{Destination, Method};
 use crate::plan::Patterns;
 use crate::queue::{Keep, Redelivery};
 use crate::send::egress::Egress;
@@ -22,6 +22,7 @@ mod draw;
 mod egress;
 mod environment;
 mod excerpt;
+mod hub;
 mod keys;
 mod kinds;
 mod layers;
@@ -66,6 +67,8 @@ pub struct Config {
     pub egress: Egress,
     /// The hook APIs on `listen`, if there are to be any.
     pub api: Option<Api>,
+    /// The hub on `listen`, if there is to be one.
+    pub hub: Option<Hub>,
     pub sources: BTreeMap<Arc<str>, Source>,
     /// By name.
     pub destinations: BTreeMap<Arc<str>, Destination>,
@@ -152,6 +155,36 @@ impl PartialEq for Token {
     fn eq(&self, other: &Token) -> bool {
         self.is(other) && self.name == other.name && self.repos == other.repos
     }
+}
+
+/// Where WebSub readers and GitHub's clients subscribe to the events of repositories.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hub {
+    /// The source whose repositories it is about; that of the hook APIs where there are any.
+    pub source: Arc<str>,
+    /// Repositories whose topics need no credentials while they are not private; `None`: none.
+    pub open: Option<Patterns>,
+    /// Hosts that topics may name besides our own, in lower case.
+    pub hosts: Vec<String>,
+    pub lease: Lease,
+    /// What deliveries of WebSub are signed with.
+    pub signature: Method,
+}
+
+impl Hub {
+    /// Whether the topics of this repository (`owner/name`) are for everybody, as long as it is
+    /// not private.
+    pub fn opens(&self, repository: &str) -> bool {
+        self.open.as_ref().is_some_and(|open| open.fit(repository))
+    }
+}
+
+/// How long subscriptions last: where nothing is asked for, and at least and at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub default: Duration,
+    pub min: Duration,
+    pub max: Duration,
 }
 
 /// One entry under `sources`: who may post to `/hooks/{name}`, and how repeats are treated.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::units;
-use crate::destination::{ContentType, Pace, Window};
+use crate::destination::{ContentType, Method, Pace, Window};
 use crate::plan::Pattern;
 use crate::queue::Redelivery;
 use crate::send::egress::Place;
@@ -233,6 +233,13 @@ pub(super) const CONTENT_TYPE: Shape<ContentType> = Shape {
         "form" => Some(ContentType::Form),
         _ => None,
     },
+};
+
+pub(super) const SIGNATURE: Shape<Method> = Shape {
+    what: "`sha1`, `sha256`, `sha384` or `sha512`",
+    hint: "the method of `X-Hub-Signature`; every reader of today knows sha256, older ones sha1 alone",
+    choices: &["sha1", "sha256", "sha384", "sha512"],
+    parse: Method::parse,
 };
 
 pub(super) const COLOR: Shape<String> = Shape {

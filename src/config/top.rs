@@ -11,11 +11,11 @@ use super::shapes::{
     ADDRESS, COUNT, COUNT_AT_ONCE, HOST, SIZE, SIZE_ABOVE_ZERO, SIZE_OF_HEADERS, TIME,
     TIME_ABOVE_ZERO,
 };
-use super::{Admin, Config, Limits, Sets, api, destinations, egress, routes, sources};
+use super::{Admin, Config, Limits, Sets, api, destinations, egress, hub, routes, sources};
 use crate::queue::Keep;
 
 /// Keys that a later version will know. To ignore one would be to run without what it asks for.
-const LATER: [&str; 3] = ["tls", "hub", "queue"];
+const LATER: [&str; 2] = ["tls", "queue"];
 
 /// Walks the merged tree. `None` only after an error was reported.
 pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Config> {
@@ -44,6 +44,7 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
     let destinations = destinations::check(&mut keys, &sets);
     let routes = routes::check(&mut keys);
     let api = api::check(&mut keys, &sets);
+    let hub = hub::check(&mut keys, api.as_ref());
     keys.finish();
     Some(Config {
         listen: listen?,
@@ -58,6 +59,7 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
         limits: limits?,
         egress: egress?,
         api: api?,
+        hub: hub?,
         sources: sources?,
         destinations: destinations?,
         routes: routes?,

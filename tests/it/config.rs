@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gogs_relay::config::{self, Config, Environment, Loaded, Problem, Severity};
-use gogs_relay::destination::{ContentType, Kind, Order, Pace, Window};
+use gogs_relay::destination::{ContentType, Kind, Method, Order, Pace, Window};
 use gogs_relay::queue::Redelivery;
 use gogs_relay::send::egress::Place;
 use proptest::prelude::*;
@@ -309,6 +309,34 @@ fn of_the_hook_apis_tokens_alone_are_needed() {
     assert_eq!(shown.query_tokens, silent.query_tokens);
     assert_eq!(shown.templates, silent.templates);
     assert_eq!(shown.source, silent.source);
+}
+
+#[test]
+fn every_key_of_the_hub_is_read_as_written() {
+    let hub = good(EVERY_KEY, &[]).hub.unwrap();
+    assert_eq!(&*hub.source, "gogs");
+    assert!(hub.opens("Orbit/Public-1") && !hub.opens("orbit/vault"));
+    assert_eq!(hub.hosts, ["github.com", "git.example.org"]);
+    let lease = [hub.lease.default, hub.lease.min, hub.lease.max];
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    assert_eq!(lease, [days(5), Duration::from_secs(600), days(20)]);
+    assert_eq!(hub.signature, Method::Sha512);
+}
+
+#[test]
+fn a_hub_takes_its_source_from_the_apis_and_opens_nothing_by_itself() {
+    let api = "api: { tokens: [{ name: ci, token: ci-t0ken-0123, repos: \"*/*\" }] }\n";
+    let hub = good(&format!("{SMALL}{api}hub: {{}}\n"), &[]).hub.unwrap();
+    assert_eq!(
+        (&*hub.source, &*hub.hosts),
+        ("gogs", &["github.com".to_owned()][..])
+    );
+    assert!(!hub.opens("orbit/lander"));
+    let shown = good(&shipped_uncommented(), &UNCOMMENTED).hub.unwrap();
+    assert_eq!((shown.lease, shown.hosts), (hub.lease, hub.hosts));
+    assert_eq!(shown.signature, hub.signature);
+    let off = good(&format!("{SMALL}{api}hub: {{ enabled: false }}\n"), &[]);
+    assert!(off.hub.is_none());
 }
 
 #[test]
