@@ -244,6 +244,7 @@ impl Relay {
             id: EventId(0),
             destination,
             templates: &settings.templates,
+            hub: settings.voice(),
         };
         let outcome = self.courier.attempt(errand, turn).await;
         let delivered = outcome.verdict == Verdict::Delivered;

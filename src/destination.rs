@@ -7,6 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::hook::Form;
+
 /// One entry under `destinations` in relay.yaml, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
@@ -56,6 +58,9 @@ impl Destination {
                 Some(github.content_type.name()),
                 github.insecure_ssl.then_some("insecure"),
             ]),
+            Kind::WebSub(websub) => {
+                fields.extend([exposed(websub.secret.as_ref()), Some(websub.topic.as_str())])
+            }
             Kind::Console => {}
         }
         fingerprint(&fields)
@@ -104,6 +109,8 @@ pub enum Kind {
     Gogs(Gogs),
     /// Of hooks alone: relay.yaml has no such kind.
     GitHub(GitHub),
+    /// Of hooks alone.
+    WebSub(WebSub),
     /// Prints the message to standard output.
     Console,
 }
@@ -117,6 +124,7 @@ impl Kind {
             Kind::DingTalk(_) => "dingtalk",
             Kind::Gogs(_) => "gogs",
             Kind::GitHub(_) => "github",
+            Kind::WebSub(_) => "websub",
             Kind::Console => "console",
         }
     }
@@ -128,14 +136,15 @@ impl Kind {
             | Kind::Discord(Discord { url, .. })
             | Kind::DingTalk(DingTalk { url, .. })
             | Kind::Gogs(Gogs { url, .. })
-            | Kind::GitHub(GitHub { url, .. }) => Some(url),
+            | Kind::GitHub(GitHub { url, .. })
+            | Kind::WebSub(WebSub { url, .. }) => Some(url),
             Kind::Console => None,
         }
     }
 
     /// Whether the payload goes out as it came, so that there is nothing to render.
     pub fn takes_payloads(&self) -> bool {
-        matches!(self, Kind::Gogs(_) | Kind::GitHub(_))
+        matches!(self, Kind::Gogs(_) | Kind::GitHub(_) | Kind::WebSub(_))
     }
 
     /// Whether a server's certificate must be in order.
@@ -217,6 +226,8 @@ pub struct GitHub {
     pub insecure_ssl: bool,
     /// The id of the hook, which each request tells.
     pub hook: u64,
+    /// `owner/name`, for the topic that each request tells.
+    pub repository: String,
 }
 
 impl PartialEq for GitHub {
@@ -227,12 +238,39 @@ impl PartialEq for GitHub {
             content_type,
             insecure_ssl,
             hook,
+            repository,
         } = self;
         *url == other.url
             && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
             && *content_type == other.content_type
             && *insecure_ssl == other.insecure_ssl
             && *hook == other.hook
+            && *repository == other.repository
+    }
+}
+
+/// A reader that subscribed to a topic of the hub.
+#[derive(Clone, Debug)]
+pub struct WebSub {
+    pub url: SecretUrl,
+    pub secret: Option<SecretString>,
+    /// The URL of the topic, which each request tells.
+    pub topic: String,
+    pub form: Form,
+}
+
+impl PartialEq for WebSub {
+    fn eq(&self, other: &WebSub) -> bool {
+        let WebSub {
+            url,
+            secret,
+            topic,
+            form,
+        } = self;
+        *url == other.url
+            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
+            && *topic == other.topic
+            && *form == other.form
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::destination::{
     ContentType, Destination, DingTalk, Discord, GitHub, Gogs, Kind, Order, Reach, RetryPolicy,
-    SecretUrl, Slack,
+    SecretUrl, Slack, WebSub,
 };
 
 /// What stands before a hook's id in the name of its lane. No destination of relay.yaml can have
@@ -57,6 +57,8 @@ pub enum HookKind {
     Slack,
     Discord,
     DingTalk,
+    /// A subscription that its reader verified, and that ends with its lease.
+    WebSub,
 }
 
 /// How a hook reaches its receiver. What a kind has no use for is kept as it was given.
@@ -72,6 +74,31 @@ pub struct HookConfig {
     pub username: Option<String>,
     pub icon_url: Option<String>,
     pub color: Option<String>,
+    /// WebSub's, and of every hook of that kind.
+    pub subscription: Option<Subscription>,
+}
+
+/// What a subscription is besides a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The URL of the topic, as the reader spelled it.
+    pub topic: String,
+    /// What is sent of an event.
+    pub form: Form,
+    /// It ends then, unless it is renewed.
+    pub until: Timestamp,
+    /// It was made without credentials, so it ends when the repository is private.
+    pub open: bool,
+}
+
+/// What the content of a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// The payload.
+    Json,
+    /// One line that says what happened.
+    Text,
 }
 
 impl Hook {
@@ -85,9 +112,12 @@ impl Hook {
         name.strip_prefix(LANE)?.parse().ok()
     }
 
-    /// Whether it gets events of this name.
-    pub fn wants(&self, event: &str) -> bool {
-        self.active && self.events.iter().any(|name| name == "*" || name == event)
+    /// Whether it gets events of this name that come `now`.
+    pub fn wants(&self, event: &str, now: Timestamp) -> bool {
+        let ends = self.config.subscription.as_ref().map(|it| it.until);
+        self.active
+            && ends.is_none_or(|until| now < until)
+            && self.events.iter().any(|name| name == "*" || name == event)
     }
 
     /// Where its lane delivers to, with messages of this set of templates.
@@ -95,7 +125,7 @@ impl Hook {
         Destination {
             name: self.lane(),
             was: None,
-            kind: self.config.destination(self.kind, self.id),
+            kind: self.config.destination(self),
             reach: Reach::Stored,
             templates: templates.to_owned(),
             order: Order::Strict,
@@ -109,7 +139,11 @@ impl Hook {
     pub fn encode(&self) -> Vec<u8> {
         let config = &self.config;
         let stored = Stored {
-            form: FORM,
+            form: match self.config.subscription {
+                Some(_) => FORM,
+                // So that an older version can still read those that it knows.
+                None => 1,
+            },
             id: self.id,
             source: self.repository.source.to_string(),
             repository: self.repository.name.clone(),
@@ -122,6 +156,7 @@ impl Hook {
             username: config.username.clone(),
             icon_url: config.icon_url.clone(),
             color: config.color.clone(),
+            subscription: config.subscription.clone(),
             events: self.events.clone(),
             active: self.active,
             gave_up: self.gave_up.map(|time| time.0),
@@ -153,7 +188,11 @@ impl Hook {
             username: stored.username,
             icon_url: stored.icon_url,
             color: stored.color,
+            subscription: stored.subscription,
         };
+        if (stored.kind == HookKind::WebSub) != config.subscription.is_some() {
+            bail!("it is half a subscription");
+        }
         Ok(Hook {
             id: stored.id,
             repository: Repository {
@@ -171,7 +210,22 @@ impl Hook {
     }
 }
 
+/// Longer names are no repository's, in bytes.
+const LONGEST_NAME: usize = 255;
+
 impl Repository {
+    /// The repository of these names, unless they cannot be any.
+    pub fn named(source: &Arc<str>, owner: &str, name: &str) -> Option<Repository> {
+        let is_name = |name: &str| {
+            let odd = |c: char| c.is_control() || c == '/';
+            !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(odd)
+        };
+        (is_name(owner) && is_name(name)).then(|| Repository {
+            source: source.clone(),
+            name: format!("{owner}/{name}"),
+        })
+    }
+
     /// What two spellings of one repository have in common.
     pub fn key(&self) -> (Arc<str>, String) {
         (self.source.clone(), self.name.to_lowercase())
@@ -193,16 +247,17 @@ impl HookKind {
             HookKind::Slack => "slack",
             HookKind::Discord => "discord",
             HookKind::DingTalk => "dingtalk",
+            HookKind::WebSub => "websub",
         }
     }
 }
 
 impl HookConfig {
-    fn destination(&self, kind: HookKind, hook: u64) -> Kind {
+    fn destination(&self, hook: &Hook) -> Kind {
         let url = self.url.clone();
         // Gogs' API wants a channel of every Slack hook, and an empty one is none.
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        match kind {
+        match hook.kind {
             HookKind::Gogs => Kind::Gogs(Gogs {
                 url,
                 secret: self.secret.clone(),
@@ -213,7 +268,8 @@ impl HookConfig {
                 secret: self.secret.clone(),
                 content_type: self.content_type,
                 insecure_ssl: self.insecure_ssl,
-                hook,
+                hook: hook.id,
+                repository: hook.repository.name.clone(),
             }),
             HookKind::Slack => Kind::Slack(Slack {
                 url,
@@ -233,6 +289,15 @@ impl HookConfig {
                 url,
                 secret: self.secret.clone(),
             }),
+            HookKind::WebSub => {
+                let subscription = self.subscription.as_ref();
+                Kind::WebSub(WebSub {
+                    url,
+                    secret: self.secret.clone(),
+                    topic: subscription.map_or_else(String::new, |it| it.topic.clone()),
+                    form: subscription.map_or(Form::Json, |it| it.form),
+                })
+            }
         }
     }
 }
@@ -248,6 +313,7 @@ impl PartialEq for HookConfig {
             username,
             icon_url,
             color,
+            subscription,
         } = self;
         *url == other.url
             && *content_type == other.content_type
@@ -257,6 +323,7 @@ impl PartialEq for HookConfig {
             && *username == other.username
             && *icon_url == other.icon_url
             && *color == other.color
+            && *subscription == other.subscription
     }
 }
 
@@ -265,7 +332,7 @@ fn exposed(secret: Option<&SecretString>) -> Option<&str> {
 }
 
 /// The newest form of a stored hook. A field that an older form has not is given a default.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -283,6 +350,8 @@ struct Stored {
     username: Option<String>,
     icon_url: Option<String>,
     color: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscription: Option<Subscription>,
     events: Vec<String>,
     active: bool,
     /// Milliseconds since 1970, as are all times here.
@@ -312,6 +381,7 @@ mod tests {
                 username: None,
                 icon_url: None,
                 color: None,
+                subscription: None,
             },
             events: vec!["push".to_owned()],
             active: true,
@@ -337,11 +407,27 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_is_stored_with_its_topic_and_its_end() {
+        let mut hook = hook();
+        hook.kind = HookKind::WebSub;
+        hook.config.subscription = Some(Subscription {
+            topic: "https://relay.test/orbit/lander/events/push".to_owned(),
+            form: Form::Json,
+            until: Timestamp(1_780_000_060_000),
+            open: true,
+        });
+        assert_eq!(Hook::decode(&hook.encode()).unwrap(), hook);
+        let end = |later| Timestamp(1_780_000_060_000 + later);
+        assert!(hook.wants("push", end(-1)) && !hook.wants("push", end(0)));
+    }
+
+    #[test]
     fn what_cannot_be_read_says_nothing_secret() {
         let text = String::from_utf8(hook().encode()).unwrap();
         for damaged in [
             text.replace("\"active\":true", "\"active\":\"s3cret\""),
-            text.replace("\"form\":1", "\"form\":2"),
+            text.replace("\"form\":1", "\"form\":3"),
+            text.replace("\"kind\":\"slack\"", "\"kind\":\"websub\""),
             text.replace("https:", ""),
         ] {
             let error = format!("{:#}", Hook::decode(damaged.as_bytes()).unwrap_err());

@@ -11,7 +11,8 @@
 //! 7. [`queue`] settles: on to the next, try later, hold the lane, or set the delivery aside.
 //! 8. [`trail`] finds and explains every delivery afterwards.
 //!
-//! [`event`], [`delivery`], [`destination`], [`hook`] and [`clock`] are the nouns. [`admin`], [`api`],
+//! [`event`], [`delivery`], [`destination`], [`hook`] and [`clock`] are the nouns. [`hooks`] and [`hub`] keep the
+//! receivers that others add over [`api`]. [`admin`],
 //! [`cli`] and [`config`] stand to the side; [`settings`] is what everything goes by, and [`reload`] replaces
 //! it; [`standin`] plays the services for tests and `demo`; [`app`] puts everything together.
 //!
@@ -41,6 +42,7 @@ pub mod reload;
 pub mod settings;
 
 pub mod hooks;
+pub mod hub;
 pub mod ingest;
 pub mod plan;
 pub mod queue;

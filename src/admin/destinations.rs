@@ -108,7 +108,7 @@ fn rest_of(text: &str) -> Result<Rest, ApiError> {
 fn takes_summaries(destination: Option<&Destination>, name: &str) -> Result<(), ApiError> {
     match destination.map(|destination| &destination.kind) {
         Some(Kind::Slack(_) | Kind::Discord(_) | Kind::DingTalk(_) | Kind::Console) => Ok(()),
-        Some(Kind::Gogs(_) | Kind::GitHub(_)) => Err(ApiError::new(
+        Some(Kind::Gogs(_) | Kind::GitHub(_) | Kind::WebSub(_)) => Err(ApiError::new(
             StatusCode::CONFLICT,
             format!("{name} takes payloads, which have no form for a summary"),
         )

@@ -35,6 +35,28 @@ pub(super) fn who<'a>(
     known(&api.tokens, presented.as_deref().unwrap_or_default()).ok_or(Refusal::WrongToken)
 }
 
+/// The same for what needs no token: `None` when the request carries none.
+///
+/// # Errors
+/// It carries one that is not known.
+pub(super) fn who_if_any<'a>(
+    api: Option<&'a Api>,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Option<&'a Token>, Refusal> {
+    let Some(api) = api else {
+        return match headers.contains_key(AUTHORIZATION) {
+            true => Err(Refusal::WrongToken),
+            false => Ok(None),
+        };
+    };
+    match who(api, headers, query) {
+        Ok(token) => Ok(Some(token)),
+        Err(Refusal::NoToken | Refusal::OnlyInQuery) => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// The names that Gogs took a token under.
 const QUERY_NAMES: [&str; 2] = ["token", "access_token"];
 

@@ -12,9 +12,6 @@ use crate::hooks::{Change, Hooks};
 use crate::queue::QueueError;
 use crate::settings::Settings;
 
-/// Longer names are no repository's, in bytes.
-const LONGEST_NAME: usize = 255;
-
 /// One call of a hook API.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -37,16 +34,8 @@ impl Call<'_> {
     /// The repository of this name, unless there is none for the token: the others do not exist
     /// for it.
     pub(super) fn repository(&self, owner: &str, name: &str) -> Option<Repository> {
-        let is_name = |name: &str| {
-            let control = |c: char| c.is_control() || c == '/';
-            !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(control)
-        };
-        let full = format!("{owner}/{name}");
-        let exists = is_name(owner) && is_name(name) && self.token.repos.fit(&full);
-        exists.then(|| Repository {
-            source: self.api.source.clone(),
-            name: full,
-        })
+        let repository = Repository::named(&self.api.source, owner, name)?;
+        self.token.repos.fit(&repository.name).then_some(repository)
     }
 
     /// All hooks as they were when the call came.

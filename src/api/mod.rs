@@ -1,15 +1,17 @@
-//! The hook APIs on `listen`: which is served where, to whom, and how a call comes to it.
+//! The hook APIs and the hub on `listen`: which is served where, to whom, and how a call comes to it.
 //!
 //! A request below an API's prefix becomes a `Call` once its token is right and its body is there;
 //! everything else on the listener is for ingest. A further API is a folder with two functions,
 //! `answer` (a `Call` to its answer) and `refused` (a `Refusal` in its words), and a variant of
-//! `Served` that names them. Only `auth` looks at tokens, and only the [`Desk`] changes hooks.
+//! `Served` that names them. The hub is beside them, because it takes requests without a token
+//! too. Only `auth` looks at tokens, and only the [`Desk`] changes hooks.
 
 mod auth;
 mod call;
 mod failures;
 mod github;
 mod gogs;
+mod hub;
 mod known;
 mod refusal;
 
@@ -24,18 +26,24 @@ use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
 
 use crate::clock::Clock;
-use crate::config::{self, Limits};
+use crate::config::{self, Config, Limits};
 use crate::hooks::Desk;
 use crate::ingest::receive::Answers;
 use crate::ingest::{Bodies, Ingest};
 use crate::queue::Queue;
-use crate::settings::InForce;
+use crate::settings::{InForce, Settings};
 
 use call::{Call, segments};
 use failures::Failures;
+use hub::Door;
 use refusal::Refusal;
 
 type Answer = Response<Full<Bytes>>;
+
+/// Where Gogs' API is.
+const GOGS: &str = "/api/v1/";
+/// Where GitHub's is.
+const GITHUB: &str = "/api/v3/";
 
 /// The largest body of a call, in bytes.
 const LARGEST_BODY: usize = 1 << 20;
@@ -78,7 +86,7 @@ impl Front {
         };
         debug!(
             response.status = refusal.status().as_u16(),
-            "refused a call of the {served} API: {refusal}"
+            "refused a call of the {served}: {refusal}"
         );
         if matches!(refusal, Refusal::WrongToken) {
             self.failures.slow_down(client).await;
@@ -100,11 +108,18 @@ impl Front {
             return Ok(empty(StatusCode::OK));
         }
         let settings = self.settings.borrow().clone();
+        if let Served::Hub(door) = served {
+            return self.take_for_hub(door, &settings, (head, body)).await;
+        }
         // Reloaded just now.
         let api = settings.config.api.as_ref().ok_or(Refusal::NoSuchPath)?;
         let query = head.uri.query().unwrap_or_default();
         let token = auth::who(api, &head.headers, query)?;
-        let path = head.uri.path().strip_prefix(served.prefix());
+        let prefix = match served {
+            Served::Gogs => GOGS,
+            _ => GITHUB,
+        };
+        let path = head.uri.path().strip_prefix(prefix);
         let path = path.and_then(segments).ok_or(Refusal::NoSuchPath)?;
         let call = Call {
             method: match head.method {
@@ -120,7 +135,34 @@ impl Front {
             settings: &settings,
             means: &self.means,
         };
-        Ok(served.answer(&call).await)
+        Ok(match served {
+            Served::Gogs => gogs::answer(&call).await,
+            _ => github::answer(&call).await,
+        })
+    }
+
+    async fn take_for_hub(
+        &self,
+        door: Door,
+        settings: &Settings,
+        (head, body): (&Parts, &mut Incoming),
+    ) -> Result<Answer, Refusal> {
+        let config = &settings.config;
+        // Reloaded just now.
+        let hub = config.hub.as_ref().ok_or(Refusal::NoSuchPath)?;
+        let query = head.uri.query().unwrap_or_default();
+        let token = auth::who_if_any(config.api.as_ref(), &head.headers, query)?;
+        let request = hub::Request {
+            door,
+            method: head.method.clone(),
+            headers: &head.headers,
+            body: self.bodies.read(body).await?,
+            token,
+            hub,
+            settings,
+            means: &self.means,
+        };
+        hub::answer(&request).await
     }
 }
 
@@ -128,11 +170,8 @@ impl Answers for Front {
     async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Answer {
         // Most of what comes are deliveries.
         let path = request.uri().path();
-        let served = path.starts_with("/api/").then(|| {
-            let settings = self.settings.borrow();
-            let api = settings.config.api.as_ref()?;
-            Served::at(path, api)
-        });
+        let is_delivery = path.starts_with("/hooks/");
+        let served = (!is_delivery).then(|| Served::at(path, &self.settings.borrow().config));
         match served.flatten() {
             Some(served) => self.call(served, request, client).await,
             None => self.ingest.answer(request, client).await,
@@ -153,28 +192,20 @@ impl Answers for Front {
 enum Served {
     Gogs,
     GitHub,
+    Hub(Door),
 }
 
 impl Served {
     /// The API that a path belongs to, if it is switched on.
-    fn at(path: &str, api: &config::Api) -> Option<Served> {
-        let on = [(Served::Gogs, api.gogs), (Served::GitHub, api.github)];
-        let mut on = on.into_iter().filter(|(_, is_on)| *is_on);
-        on.find(|(served, _)| path.starts_with(served.prefix()))
-            .map(|(served, _)| served)
-    }
-
-    fn prefix(self) -> &'static str {
-        match self {
-            Served::Gogs => "/api/v1/",
-            Served::GitHub => "/api/v3/",
+    fn at(path: &str, config: &Config) -> Option<Served> {
+        let is_on = |it: fn(&config::Api) -> bool| config.api.as_ref().is_some_and(it);
+        if let (Some(door), true) = (Door::at(path), config.hub.is_some()) {
+            return Some(Served::Hub(door));
         }
-    }
-
-    async fn answer(self, call: &Call<'_>) -> Answer {
-        match self {
-            Served::Gogs => gogs::answer(call).await,
-            Served::GitHub => github::answer(call).await,
+        match path {
+            _ if path.starts_with(GOGS) => is_on(|api| api.gogs).then_some(Served::Gogs),
+            _ if path.starts_with(GITHUB) => is_on(|api| api.github).then_some(Served::GitHub),
+            _ => None,
         }
     }
 
@@ -182,6 +213,7 @@ impl Served {
         match self {
             Served::Gogs => gogs::refused(refusal),
             Served::GitHub => github::refused(refusal),
+            Served::Hub(door) => door.refused(refusal),
         }
     }
 }
@@ -189,8 +221,9 @@ impl Served {
 impl std::fmt::Display for Served {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Served::Gogs => "Gogs",
-            Served::GitHub => "GitHub",
+            Served::Gogs => "Gogs API",
+            Served::GitHub => "GitHub API",
+            Served::Hub(_) => "hub",
         })
     }
 }

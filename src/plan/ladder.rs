@@ -150,13 +150,13 @@ impl Climb<'_> {
     }
 }
 
-/// Which templates a kind of destination takes; the console shows what Slack would, and GitHub's
-/// kind takes none.
+/// Which templates a kind of destination takes; the console shows what Slack would, and those of
+/// GitHub and WebSub take none.
 pub(super) fn format_of(kind: &Kind) -> Format {
     match kind {
         Kind::Slack(_) | Kind::Console => Format::Slack,
         Kind::Discord(_) => Format::Discord,
         Kind::DingTalk(_) => Format::DingTalk,
-        Kind::Gogs(_) | Kind::GitHub(_) => Format::Gogs,
+        Kind::Gogs(_) | Kind::GitHub(_) | Kind::WebSub(_) => Format::Gogs,
     }
 }

@@ -109,7 +109,7 @@ impl Router {
             .as_deref()
             .map(|name| self.hooks.of(&event.source, name));
         let hooks = hooks.into_iter().flatten();
-        hooks.filter(|hook| hook.wants(&event.name))
+        hooks.filter(|hook| hook.wants(&event.name, event.received))
     }
 
     /// For people: each route, and what let the event pass or stopped it.

@@ -201,7 +201,7 @@ impl Templates {
 
     /// What the destination's set has for its kind; nothing when the payload passes through.
     fn shelf(&self, destination: &Destination) -> Option<&Shelf> {
-        if matches!(destination.kind, Kind::GitHub(_)) {
+        if matches!(destination.kind, Kind::GitHub(_) | Kind::WebSub(_)) {
             return None;
         }
         let set = self.sets.get(&destination.templates);

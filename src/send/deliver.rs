@@ -21,7 +21,8 @@ use crate::send::request::{self, Outgoing};
 use crate::send::transport::{self, Answer, Failure, Transport};
 use crate::send::turn::{Turn, Turns};
 use crate::send::verdict::{self, Judgement, Verdict};
-use crate::send::{dingtalk, discord, github, gogs, slack};
+use crate::send::voice::Voice;
+use crate::send::{dingtalk, discord, github, gogs, slack, websub};
 
 pub use crate::send::notes::Outcome;
 
@@ -47,6 +48,8 @@ pub struct Errand<'a> {
     pub id: EventId,
     pub destination: &'a Destination,
     pub templates: &'a Templates,
+    /// How the hub speaks, if there is one.
+    pub hub: Option<Voice<'a>>,
 }
 
 impl Courier {
@@ -167,7 +170,7 @@ impl Courier {
 
     fn request(&self, errand: Errand<'_>, message: &Bytes) -> Option<Outgoing> {
         let now = self.clock.now();
-        request::build(errand.destination, errand.event, message, now)
+        request::build(errand, message, now)
     }
 
     /// Posts, reads the answer, and slows the bucket down if the answer says so.
@@ -182,7 +185,8 @@ impl Courier {
         let is_chat = !destination.kind.takes_payloads();
         notes.sent = is_chat.then(|| message.clone());
         let Outgoing { url, headers, body } = outgoing;
-        let asked = matches!(destination.kind, Kind::GitHub(_)).then(|| headers.clone());
+        let kept = matches!(destination.kind, Kind::GitHub(_) | Kind::WebSub(_));
+        let asked = kept.then(|| headers.clone());
         let request = transport::Request {
             method: Method::POST,
             url: &url,
@@ -242,6 +246,7 @@ fn judge(kind: &Kind, answer: &Answer, now: Timestamp) -> Judgement {
         Kind::Slack(_) => slack::judge(answer, now),
         Kind::Discord(_) => discord::judge(answer, now),
         Kind::DingTalk(_) => dingtalk::judge(answer, now),
+        Kind::WebSub(_) => return websub::judge(answer, now),
         // The status says all, so a body that breaks off changes nothing.
         Kind::Gogs(_) | Kind::GitHub(_) | Kind::Console => return gogs::judge(answer, now),
     };

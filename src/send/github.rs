@@ -86,7 +86,7 @@ pub(crate) fn repository_id(json: &[u8]) -> Option<u64> {
     Some(payload.repository.id)
 }
 
-fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
+pub(crate) fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key) else {
         unreachable!("HMAC takes keys of any length");
     };
@@ -114,6 +114,7 @@ mod tests {
             content_type,
             insecure_ssl: false,
             hook: 71,
+            repository: "ana/boat".to_owned(),
         };
         request(&to, &event, &event.body)
     }

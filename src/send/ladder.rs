@@ -18,6 +18,7 @@ pub(crate) fn render(errand: Errand<'_>, from: Step, not: Option<&[u8]>) -> Rend
             id,
             destination,
             templates,
+            ..
         } = errand;
         let rendering = || templates.render(event, id, destination, from, not);
         if let Ok(rendered) = catch_unwind(AssertUnwindSafe(rendering)) {

@@ -26,6 +26,8 @@ pub mod github;
 pub mod gogs;
 pub mod slack;
 pub mod verdict;
+pub mod voice;
+pub mod websub;
 
 pub mod pace;
 pub mod retry;

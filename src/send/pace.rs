@@ -185,9 +185,8 @@ fn windows(destination: &Destination) -> Vec<Window> {
     };
     match (&destination.pace, &destination.kind) {
         (Some(Pace::Windows(windows)), _) => windows.clone(),
-        (Some(Pace::Unlimited), _) | (None, Kind::Gogs(_) | Kind::GitHub(_) | Kind::Console) => {
-            Vec::new()
-        }
+        (Some(Pace::Unlimited), _)
+        | (None, Kind::Gogs(_) | Kind::GitHub(_) | Kind::WebSub(_) | Kind::Console) => Vec::new(),
         (None, Kind::Slack(_)) => vec![window(5, 5)],
         (None, Kind::Discord(_)) => vec![window(5, 2), window(30, 60)],
         (None, Kind::DingTalk(_)) => vec![window(20, 60)],

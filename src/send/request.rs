@@ -1,13 +1,13 @@
 //! The HTTP request for a message, in each kind's format.
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK, USER_AGENT};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::destination::{Destination, Kind};
-use crate::event::Event;
-use crate::send::{dingtalk, discord, github, gogs};
+use crate::destination::Kind;
+use crate::send::deliver::Errand;
+use crate::send::{dingtalk, discord, github, gogs, websub};
 
 /// The id that a receiver can drop repeats by; every request carries it, those of GitHub's kind as
 /// `X-GitHub-Delivery` alone.
@@ -35,12 +35,13 @@ pub(crate) struct Outgoing {
 }
 
 /// The request for a rendered body, to be sent `now`; `None` for the console, which has no address.
-pub(crate) fn build(
-    destination: &Destination,
-    event: &Event,
-    message: &Bytes,
-    now: Timestamp,
-) -> Option<Outgoing> {
+pub(crate) fn build(errand: Errand<'_>, message: &Bytes, now: Timestamp) -> Option<Outgoing> {
+    let Errand {
+        event,
+        destination,
+        hub,
+        ..
+    } = errand;
     let id = header_text(&event.delivery_id);
     let (url, agent, mut headers, body) = match &destination.kind {
         Kind::Console => return None,
@@ -63,10 +64,19 @@ pub(crate) fn build(
         }
         Kind::GitHub(to) => {
             let (mut headers, body) = github::request(to, event, message);
+            let topic = hub.and_then(|hub| hub.topic(to, &event.name));
+            if let (Some(hub), Some(topic)) = (hub, topic) {
+                headers.extend(hub.link(&topic).map(|link| (LINK, link)));
+            }
             headers.insert(USER_AGENT, HeaderValue::from_static(GITHUB_AGENT));
             headers.insert(HeaderName::from_static("x-github-delivery"), id);
             let url = to.url.expose().clone();
             return Some(Outgoing { url, headers, body });
+        }
+        Kind::WebSub(to) => {
+            let (mut headers, body) = websub::request(to, event, message, hub);
+            headers.insert(HeaderName::from_static("x-github-delivery"), id.clone());
+            (to.url.expose().clone(), PLAIN_AGENT, headers, body)
         }
     };
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));

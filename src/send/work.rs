@@ -127,6 +127,7 @@ impl Worker {
             id: lease.id.event,
             destination,
             templates: &settings.templates,
+            hub: settings.voice(),
         };
         let outcome = self.courier.attempt(errand, turn).await;
         tracing::debug!(

@@ -16,6 +16,7 @@ use crate::ingest::Gates;
 use crate::plan::{PatternError, Router, Templates};
 use crate::queue::{Notes, Options, Queue};
 use crate::send::lanes::lane_spec;
+use crate::send::voice::Voice;
 
 pub use switch::{Switch, Turn};
 
@@ -96,6 +97,15 @@ impl Settings {
             settings: Arc::new(self),
             queue,
             deleted,
+        })
+    }
+
+    /// How the hub speaks to those who get its deliveries, if there is one.
+    pub fn voice(&self) -> Option<Voice<'_>> {
+        let hub = self.config.hub.as_ref()?;
+        Some(Voice {
+            public_url: &self.config.public_url,
+            signature: hub.signature,
         })
     }
 

@@ -5,6 +5,7 @@ mod delivery;
 mod front;
 mod github;
 mod gogs;
+mod hub;
 mod kill;
 mod many;
 mod octokit;

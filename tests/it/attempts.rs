@@ -50,6 +50,7 @@ impl Desk {
             id: EventId(7),
             destination,
             templates: &self.templates,
+            hub: None,
         };
         self.courier.attempt(errand, turn).await
     }
@@ -103,6 +104,7 @@ async fn every_recorded_event_leaves_as_github_sends_it_with_the_payload_as_it_c
             content_type,
             insecure_ssl: false,
             hook: 71,
+            repository: "orbit/lander".to_owned(),
         })
     };
     let json = destination("json", kind(ContentType::Json));

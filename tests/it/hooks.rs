@@ -32,6 +32,7 @@ fn config(url: &str) -> HookConfig {
         username: None,
         icon_url: None,
         color: None,
+        subscription: None,
     }
 }
 

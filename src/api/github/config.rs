@@ -74,6 +74,7 @@ impl ConfigWish {
             username: None,
             icon_url: None,
             color: None,
+            subscription: None,
         })
     }
 

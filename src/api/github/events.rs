@@ -1,7 +1,7 @@
 //! The names of the events that GitHub has.
 
 /// Whether a hook can be made for it: an event of GitHub, of which Gogs sends eight, or `*`.
-pub(super) fn is_known(name: &str) -> bool {
+pub(in crate::api) fn is_known(name: &str) -> bool {
     name == "*" || NAMES.binary_search(&name).is_ok()
 }
 

@@ -12,12 +12,14 @@ const DOCUMENTATION: &str = "https://docs.github.com/rest/repos/webhooks";
 
 /// Why a call fails.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(in crate::api) enum Fault {
     NotFound,
     /// 400, in these words.
     BadRequest(&'static str),
     /// 422: a value of the wrong type, where and how.
     Invalid(String),
+    /// 422, in these words.
+    Unprocessable(String),
     /// 422: what is wrong with the hook, as GitHub lists it.
     Validation(Value),
     Queue(QueueError),
@@ -40,7 +42,7 @@ impl Fault {
         Fault::Validation(json!({ "resource": "Hook", "code": "custom", "message": message }))
     }
 
-    pub(super) fn answer(self) -> Answer {
+    pub(in crate::api) fn answer(self) -> Answer {
         match self {
             Fault::NotFound => error(StatusCode::NOT_FOUND, "Not Found", None),
             Fault::BadRequest(words) => error(StatusCode::BAD_REQUEST, words, None),
@@ -48,6 +50,7 @@ impl Fault {
                 let words = format!("Invalid request.\n\n{what}");
                 error(StatusCode::UNPROCESSABLE_ENTITY, &words, None)
             }
+            Fault::Unprocessable(words) => error(StatusCode::UNPROCESSABLE_ENTITY, &words, None),
             Fault::Validation(what) => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 error(status, "Validation Failed", Some(what))

@@ -13,10 +13,16 @@ use super::{links, members, ping, shapes};
 use crate::hook::{Hook, HookKind, Repository};
 use crate::hooks::{Change, Hooks};
 
+/// The API's prefix without the slash at its end.
+const PREFIX: &str = "/api/v3";
+
 /// Hooks whose configuration GitHub's objects can tell without saying anything untrue. Hooks for
 /// chats have settings that these have no room for, and no body as GitHub's would.
 fn is_shown(hook: &Hook) -> bool {
-    matches!(hook.kind, HookKind::GitHub | HookKind::Gogs)
+    matches!(
+        hook.kind,
+        HookKind::GitHub | HookKind::Gogs | HookKind::WebSub
+    )
 }
 
 pub(super) fn find<'h>(
@@ -127,7 +133,9 @@ async fn replace(
     work: impl FnOnce(&Hook) -> Result<Hook, Fault> + Send + 'static,
 ) -> Result<Hook, Fault> {
     let replaced = change(call, move |hooks| {
-        let next = work(find(hooks, &hook.repository, hook.id)?)?;
+        let hook = find(hooks, &hook.repository, hook.id)?;
+        let next = work(hook)?;
+        wish::check_subscription(hook, &next)?;
         let wanted = (Some(next.id), &next.config, next.events.as_slice());
         wish::check_unique(hooks, &next.repository, wanted)?;
         Ok(Change::Replace(next))
@@ -148,7 +156,8 @@ fn view(call: &Call<'_>, hook: &Hook, base: &str) -> Value {
 }
 
 pub(super) fn base(call: &Call<'_>) -> String {
-    links::base(call.headers, &call.settings.config.public_url)
+    let base = links::base(call.headers, &call.settings.config.public_url);
+    format!("{base}{PREFIX}")
 }
 
 /// The answer with a header, if there is one and it can be one.

@@ -6,16 +6,12 @@ use form_urlencoded::{Serializer, parse};
 use hyper::HeaderMap;
 use hyper::header::HOST;
 
-/// The API's prefix without the slash at its end.
-const PREFIX: &str = "/api/v3";
-
-/// What self-links begin with: `http://relay.test/api/v3`.
+/// What links to us begin with: `http://relay.test`.
 ///
 /// The host is the one that the caller used, since that is one it can reach; unless that is a
 /// loopback address and `public_url` is none, for then a proxy stands between.
-pub(super) fn base(headers: &HeaderMap, public: &url::Url) -> String {
-    let public_text = public.as_str().trim_end_matches('/');
-    let of_public = format!("{public_text}{PREFIX}");
+pub(in crate::api) fn base(headers: &HeaderMap, public: &url::Url) -> String {
+    let of_public = public.as_str().trim_end_matches('/').to_owned();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let used = host.and_then(|host| url::Url::parse(&format!("http://{host}/")).ok());
     let Some(used) = used else {
@@ -30,7 +26,7 @@ pub(super) fn base(headers: &HeaderMap, public: &url::Url) -> String {
         true => "https",
         false => "http",
     };
-    format!("{scheme}://{}{PREFIX}", host.unwrap_or_default())
+    format!("{scheme}://{}", host.unwrap_or_default())
 }
 
 /// The port as it was written, if it was.
@@ -106,21 +102,18 @@ mod tests {
     #[test]
     fn links_lead_where_the_caller_came_from_unless_a_proxy_stands_between() {
         let far = "https://hooks.example.test/relay/";
-        assert_eq!(base_of("10.0.0.7:8025", far), "http://10.0.0.7:8025/api/v3");
+        assert_eq!(base_of("10.0.0.7:8025", far), "http://10.0.0.7:8025");
         assert_eq!(
             base_of("hooks.example.test", far),
-            "https://hooks.example.test/relay/api/v3"
+            "https://hooks.example.test/relay"
         );
         assert_eq!(
             base_of("127.0.0.1:8025", far),
-            "https://hooks.example.test/relay/api/v3"
+            "https://hooks.example.test/relay"
         );
         let near = "http://127.0.0.1:8025/";
-        assert_eq!(base_of("localhost:9", near), "http://localhost:9/api/v3");
-        assert_eq!(
-            base_of("127.0.0.1:8025", near),
-            "http://127.0.0.1:8025/api/v3"
-        );
+        assert_eq!(base_of("localhost:9", near), "http://localhost:9");
+        assert_eq!(base_of("127.0.0.1:8025", near), "http://127.0.0.1:8025");
     }
 
     #[test]

@@ -20,7 +20,8 @@ use super::Answer;
 use super::call::Call;
 use super::refusal::Refusal;
 
-use fault::Fault;
+pub(super) use events::is_known as is_event;
+pub(super) use fault::Fault;
 
 /// The answer to a call.
 pub(super) async fn answer(call: &Call<'_>) -> Answer {

@@ -95,6 +95,20 @@ pub(super) fn check_unique(
     }
 }
 
+/// Of a subscription its reader alone decides where it goes and what it gets.
+///
+/// # Errors
+/// When an update says otherwise.
+pub(super) fn check_subscription(hook: &Hook, next: &Hook) -> Result<(), Fault> {
+    let is_same = hook.config == next.config && hook.events == next.events;
+    match hook.kind == HookKind::WebSub && !is_same {
+        true => Err(Fault::custom(
+            "This is a WebSub subscription, which its subscriber alone can change",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Webhooks are the only hooks that there still are.
 fn check_name(body: &Members) -> Result<(), Fault> {
     match text(body, "name")? {

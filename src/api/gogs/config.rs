@@ -49,6 +49,7 @@ pub(super) fn draft(repository: Repository, wish: Wish, egress: &Egress) -> Resu
             username: setting("username"),
             icon_url: setting("icon_url"),
             color: setting("color"),
+            subscription: None,
         },
         events: known_events(&events),
         active: wish.active.unwrap_or(false),

@@ -8,13 +8,21 @@ use super::Fault;
 use super::binding::{Purpose, wish};
 use super::config::{Edit, draft};
 use super::shapes::{ShownHook, encoded};
-use crate::hook::{Hook, Repository};
+use crate::hook::{Hook, HookKind, Repository};
 use crate::hooks::{Change, Hooks};
+
+/// Gogs' objects have no room for what a subscription is.
+fn is_shown(hook: &Hook) -> bool {
+    hook.kind != HookKind::WebSub
+}
 
 /// All of a repository's hooks, oldest first; there is no paging in Gogs.
 pub(super) fn list(call: &Call<'_>, repository: &Repository) -> Answer {
     let hooks = call.hooks().of(&repository.source, &repository.name);
-    let shown: Vec<ShownHook<'_>> = hooks.map(ShownHook::of).collect();
+    let shown: Vec<ShownHook<'_>> = hooks
+        .filter(|hook| is_shown(hook))
+        .map(ShownHook::of)
+        .collect();
     json(StatusCode::OK, encoded(&shown))
 }
 
@@ -68,7 +76,8 @@ async fn change(
 }
 
 fn find<'h>(hooks: &'h Hooks, repository: &Repository, id: u64) -> Result<&'h Hook, Fault> {
-    hooks.get(repository, id).ok_or(Fault::NotFound)
+    let hook = hooks.get(repository, id);
+    hook.filter(|hook| is_shown(hook)).ok_or(Fault::NotFound)
 }
 
 fn read_id(text: &str) -> Result<u64, Fault> {

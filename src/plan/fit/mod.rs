@@ -30,7 +30,7 @@ impl<'a> From<&'a Kind> for Target<'a> {
             Kind::Slack(settings) => Target::Slack(Some(settings)),
             Kind::Discord(settings) => Target::Discord(Some(settings)),
             Kind::DingTalk(_) => Target::DingTalk,
-            Kind::Gogs(_) | Kind::GitHub(_) => Target::Gogs,
+            Kind::Gogs(_) | Kind::GitHub(_) | Kind::WebSub(_) => Target::Gogs,
             Kind::Console => Target::Console,
         }
     }

@@ -1,0 +1,3 @@
+//! The hub: where readers subscribe to the events of repositories.
+
+pub mod topic;
