@@ -83,7 +83,7 @@ impl Desk {
             false => store::write(&hooks, &hook),
         };
         self.queue.write_notes(notes).await?;
-        turn.put_in_force(before.with_hooks(Arc::new(hooks)))
+        turn.put_hook_in_force(before.with_hooks(Arc::new(hooks)), &hook.lane())
             .await?;
         let was_active = before.hooks.by_id(hook.id).is_none_or(|was| was.active);
         if is_deletion {
