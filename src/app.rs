@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::event::{Event, EventId};
 use crate::hooks::{self, Desk};
+use crate::hub::{self, Hub};
 use crate::ingest::{Ingest, receive};
 use crate::plan::{Templates, samples};
 use crate::queue::{Options, Queue};
@@ -93,11 +94,13 @@ pub async fn run(
         courier: lanes.courier().clone(),
     };
     relay.hooks.tidy_up(&opened.deleted).await;
+    let hub = open_hub(&relay, &tracker).await?;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
+    tracker.spawn(hub.clone().run(shutdown.clone()));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
-        Arc::new(front(&relay)),
+        Arc::new(front(&relay, hub)),
         tracker.clone(),
         shutdown.clone(),
     ));
@@ -111,12 +114,28 @@ pub async fn run(
     Ok(())
 }
 
+/// The hub, with what ran out while the relay was off already ended.
+async fn open_hub(relay: &Relay, tasks: &TaskTracker) -> anyhow::Result<Hub> {
+    let hub = Hub::open(hub::Parts {
+        queue: relay.queue.clone(),
+        desk: relay.hooks.clone(),
+        settings: relay.settings.clone(),
+        resolver: Arc::new(SystemResolver),
+        clock: relay.clock.clone(),
+        tasks: tasks.clone(),
+    })?;
+    hub.tidy_up().await;
+    Ok(hub)
+}
+
 /// Answers what comes to `listen`.
-fn front(relay: &Relay) -> api::Front {
+fn front(relay: &Relay, hub: Hub) -> api::Front {
     let (settings, queue) = (relay.settings.clone(), relay.queue.clone());
     let limits = settings.borrow().config.limits;
     let ingest = Ingest::new(limits, settings.clone(), queue.clone(), relay.clock.clone());
+    let ingest = ingest.telling(hub.clone());
     let means = api::Means {
+        hub,
         queue,
         desk: relay.hooks.clone(),
         clock: relay.clock.clone(),

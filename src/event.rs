@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 /// An event's place in the log: a plain integer from 1, never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct EventId(pub u64);
 
@@ -65,6 +67,8 @@ pub struct Facts {
     pub sender: Option<String>,
     /// Gogs' “Test Delivery” button was pressed.
     pub is_test: bool,
+    /// Whether the repository is private, as the payload says. Known when the event comes alone.
+    pub private: Option<bool>,
 }
 
 impl Facts {

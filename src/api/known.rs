@@ -1,16 +1,12 @@
 //! What is known of a repository: what its newest event says that is kept.
 
 use serde_json::{Map, Value};
-use tracing::warn;
 
 use super::call::Call;
 use crate::event::Event;
 use crate::hook::Repository;
 use crate::plan::mend_surrogates;
-use crate::queue::Filter;
-
-/// So often a search of 25 ms may go on.
-const SEARCHES: usize = 20;
+use crate::trail;
 
 /// The repository's newest event, of this name if one is given.
 pub(super) async fn newest(
@@ -18,25 +14,8 @@ pub(super) async fn newest(
     repository: &Repository,
     name: Option<&str>,
 ) -> Option<Event> {
-    let filter = Filter {
-        source: Some(repository.source.to_string()),
-        event: name.map(str::to_owned),
-        repo: Some(repository.name.clone()),
-        ..Filter::default()
-    };
-    let queue = &call.means.queue;
-    let mut cursor = None;
-    for _ in 0..SEARCHES {
-        let found = queue.find(filter.clone(), cursor, 1).await;
-        let found = found
-            .inspect_err(|error| warn!("cannot look for events of a repository: {error}"))
-            .ok()?;
-        if let Some(delivery) = found.deliveries.first() {
-            return queue.event(delivery.event).await.ok()?;
-        }
-        cursor = Some(found.next?);
-    }
-    None
+    let newest = trail::newest(&call.means.queue, repository, name).await;
+    newest.map(|(_, event)| event)
 }
 
 /// The repository as the payload of its newest event has it.

@@ -28,6 +28,7 @@ use tracing::debug;
 use crate::clock::Clock;
 use crate::config::{self, Config, Limits};
 use crate::hooks::Desk;
+use crate::hub::Hub;
 use crate::ingest::receive::Answers;
 use crate::ingest::{Bodies, Ingest};
 use crate::queue::Queue;
@@ -64,6 +65,7 @@ pub struct Means {
     pub queue: Queue,
     pub desk: Desk,
     pub clock: Clock,
+    pub hub: Hub,
 }
 
 impl Front {
@@ -155,6 +157,8 @@ impl Front {
         let request = hub::Request {
             door,
             method: head.method.clone(),
+            path: head.uri.path(),
+            query,
             headers: &head.headers,
             body: self.bodies.read(body).await?,
             token,
@@ -170,9 +174,8 @@ impl Answers for Front {
     async fn answer(&self, request: Request<Incoming>, client: IpAddr) -> Answer {
         // Most of what comes are deliveries.
         let path = request.uri().path();
-        let is_delivery = path.starts_with("/hooks/");
-        let served = (!is_delivery).then(|| Served::at(path, &self.settings.borrow().config));
-        match served.flatten() {
+        let served = Served::at(path, &self.settings.borrow().config);
+        match served {
             Some(served) => self.call(served, request, client).await,
             None => self.ingest.answer(request, client).await,
         }
@@ -199,13 +202,12 @@ impl Served {
     /// The API that a path belongs to, if it is switched on.
     fn at(path: &str, config: &Config) -> Option<Served> {
         let is_on = |it: fn(&config::Api) -> bool| config.api.as_ref().is_some_and(it);
-        if let (Some(door), true) = (Door::at(path), config.hub.is_some()) {
-            return Some(Served::Hub(door));
-        }
-        match path {
+        let door = config.hub.as_ref().and_then(|_| Door::at(path));
+        match door {
+            Some(door) if door != Door::Topic => Some(Served::Hub(door)),
             _ if path.starts_with(GOGS) => is_on(|api| api.gogs).then_some(Served::Gogs),
             _ if path.starts_with(GITHUB) => is_on(|api| api.github).then_some(Served::GitHub),
-            _ => None,
+            topic => topic.map(Served::Hub),
         }
     }
 

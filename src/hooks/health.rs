@@ -9,7 +9,7 @@ use tracing::warn;
 use super::desk::Desk;
 use super::registry::Change;
 use crate::clock::Timestamp;
-use crate::hook::Hook;
+use crate::hook::{Hook, HookKind};
 use crate::queue::LaneStatus;
 
 /// Whoever takes nothing for so long is not coming back by itself.
@@ -27,7 +27,9 @@ pub async fn watch(desk: Desk, stop: CancellationToken) {
         for lane in desk.queue.lanes() {
             let hook = Hook::of_lane(&lane.destination);
             let hook = hook.and_then(|id| settings.hooks.by_id(id));
-            let Some(hook) = hook.filter(|hook| hook.active) else {
+            // A subscription lasts as long as its lease.
+            let is_watched = |hook: &&Hook| hook.active && hook.kind != HookKind::WebSub;
+            let Some(hook) = hook.filter(is_watched) else {
                 continue;
             };
             // Whoever changed it last wants it tried for as long.

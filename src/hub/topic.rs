@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use crate::hook::Repository;
 
 /// A longer URL is no topic's, in bytes.
 const LONGEST: usize = 700;
+
+/// What is encoded within a part of a path.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'*');
 
 /// What may be subscribed to.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +101,15 @@ impl Topic {
             false => return None,
         };
         Topic::at(source, path)
+    }
+
+    /// The path with a suffix, encoded.
+    pub fn path(&self, suffix: Suffix) -> String {
+        let parts = self.repository.name.split('/').chain(["events"]);
+        let encoded = |part| utf8_percent_encode(part, ENCODED);
+        let mut path: String = parts.map(|part| format!("/{}", encoded(part))).collect();
+        path.push_str(&format!("/{}{}", encoded(&self.event), suffix.as_str()));
+        path
     }
 
     /// Whether a path can be a topic's.

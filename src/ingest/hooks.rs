@@ -20,6 +20,7 @@ use super::verify::Unverified;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::destination::ContentType;
+use crate::hub::Hub;
 use crate::queue::{Planned, Queue};
 use crate::settings::{InForce, Settings};
 
@@ -34,6 +35,8 @@ pub struct Ingest {
     queue: Queue,
     budget: Budget,
     settings: InForce,
+    /// Is told of what events say of their repositories.
+    hub: Option<Hub>,
 }
 
 impl Ingest {
@@ -48,6 +51,16 @@ impl Ingest {
             queue,
             budget: Budget::new(limits.bytes, largest),
             settings,
+            hub: None,
+        }
+    }
+
+    /// The same, where a hub is told of each event.
+    #[must_use]
+    pub fn telling(self, hub: Hub) -> Ingest {
+        Ingest {
+            hub: Some(hub),
+            ..self
         }
     }
 
@@ -96,6 +109,11 @@ impl Ingest {
             return Ok(answer::pong());
         }
         event.body = budget::paid(event.body, means.room);
+        let arriving = match &self.hub {
+            Some(hub) => hub.arriving(&settings, &event, &facts).await,
+            None => Ok(None),
+        };
+        let arriving = arriving.map_err(Refusal::Queue)?;
         let deliveries = settings.router.route(&event, &facts);
         let planned = Planned {
             event,
@@ -106,6 +124,9 @@ impl Ingest {
         let delivery_id = planned.event.delivery_id.clone();
         let appended = self.queue.append(planned, gate.repeats()).await;
         let appended = appended.map_err(Refusal::Queue)?;
+        if let Some(hub) = &self.hub {
+            hub.arrived(arriving, &appended).await;
+        }
         debug!(
             "delivery {delivery_id} to source {}: {appended:?}",
             gate.name()

@@ -40,13 +40,15 @@ pub fn read<'n>(name: &'n str, json: &[u8]) -> Result<Decoded<'n>, NotAnEvent> {
     };
     let (branch, tag) = payload.branch_and_tag(name);
     let is_test = name == "push" && payload.is_test();
+    let (repo, private) = payload.repository.map_or((None, None), about);
     let facts = Facts {
         action: payload.action.map(Cow::into_owned),
-        repo: payload.repository.and_then(repo_name),
+        repo,
         branch: branch.map(Cow::into_owned),
         tag: tag.map(Cow::into_owned),
         sender: user_name(payload.sender).or_else(|| user_name(payload.pusher)),
         is_test,
+        private,
     };
     Ok(Decoded { name, facts })
 }
@@ -191,22 +193,23 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// `owner/name`, built from its parts where an old Gogs sends no `full_name`.
-fn repo_name(repository: &RawValue) -> Option<String> {
-    let (mut full_name, mut owner, mut short_name) = (None, None, None);
+/// `owner/name`, built from its parts where an old Gogs sends no `full_name`; and whether it is
+/// private, if it says so.
+fn about(repository: &RawValue) -> (Option<String>, Option<bool>) {
+    let (mut full_name, mut owner, mut short_name, mut private) = (None, None, None, None);
     members::of(repository, |name, value| {
         match name {
             b"full_name" => full_name = filled(value),
             b"owner" => owner = Some(value),
             b"name" => short_name = filled(value),
+            b"private" => private = value.get().parse().ok(),
             _ => {}
         }
-        enough(full_name.is_some())
+        enough(full_name.is_some() && private.is_some())
     });
-    match full_name {
-        Some(full_name) => Some(full_name.into_owned()),
-        None => Some(format!("{}/{}", user_name(owner)?, short_name?)),
-    }
+    let from_parts = || Some(format!("{}/{}", user_name(owner)?, short_name?));
+    let name = full_name.map(Cow::into_owned).or_else(from_parts);
+    (name, private)
 }
 
 /// Which of its names a user has depends on the version of Gogs.

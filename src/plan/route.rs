@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filter::{Field, Filter, Subject};
 use super::pattern::PatternError;
-use crate::config;
+use crate::config::{self, Hub};
 use crate::event::{Event, Facts};
 use crate::hook::Hook;
 use crate::hooks::Hooks;
@@ -19,6 +19,7 @@ const HOOKS: &str = "hooks";
 pub struct Router {
     routes: Arc<Routes>,
     hooks: Arc<Hooks>,
+    hub: Option<Arc<Hub>>,
     /// Most events go the same ways as the last, and share its plan.
     last: Mutex<Plan>,
 }
@@ -68,8 +69,18 @@ impl Router {
                 routes: (!routes.is_empty()).then_some(routes),
             }),
             hooks: Arc::default(),
+            hub: None,
             last: Mutex::default(),
         })
+    }
+
+    /// The same routes with a hub.
+    #[must_use]
+    pub fn with_hub(self, hub: Option<Hub>) -> Router {
+        Router {
+            hub: hub.map(Arc::new),
+            ..self
+        }
     }
 
     /// The same routes with these hooks.
@@ -78,6 +89,7 @@ impl Router {
         Router {
             routes: self.routes.clone(),
             hooks,
+            hub: self.hub.clone(),
             last: Mutex::default(),
         }
     }
@@ -109,7 +121,20 @@ impl Router {
             .as_deref()
             .map(|name| self.hooks.of(&event.source, name));
         let hooks = hooks.into_iter().flatten();
-        hooks.filter(|hook| hook.wants(&event.name, event.received))
+        let hooks = hooks.filter(|hook| hook.wants(&event.name, event.received));
+        hooks.filter(|hook| self.may_have(hook, facts))
+    }
+
+    /// Each event decides for itself whether a subscription that took no credentials may have it,
+    /// so that nothing can come in between.
+    fn may_have(&self, hook: &Hook, facts: &Facts) -> bool {
+        let Some(subscription) = &hook.config.subscription else {
+            return true;
+        };
+        let is_public = facts.private == Some(false);
+        self.hub.as_ref().is_some_and(|hub| {
+            !subscription.open || (is_public && hub.opens(&hook.repository.name))
+        })
     }
 
     /// For people: each route, and what let the event pass or stopped it.

@@ -151,6 +151,7 @@ fn entries() -> Vec<Entry> {
             tag: Some("v1".into()),
             sender: Some("alice".into()),
             is_test: true,
+            private: None,
         }),
         plan,
     };

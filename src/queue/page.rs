@@ -304,6 +304,8 @@ impl<'a> EventV1<'a> {
             tag: self.tag.map(Into::into),
             sender: self.sender.map(Into::into),
             is_test: self.is_test,
+            // It was routed when it came.
+            private: None,
         };
         Entry {
             event,

@@ -57,7 +57,7 @@ impl Settings {
         let heirs = heirs.filter_map(|heir| Some((heir.was.clone()?, heir.name.clone())));
         Ok(Settings {
             gates: Arc::new(Gates::new(&config.sources)),
-            router: Router::new(&config.routes, &names)?,
+            router: Router::new(&config.routes, &names)?.with_hub(config.hub.clone()),
             templates,
             hooks: Arc::default(),
             heirs: Arc::new(heirs.collect()),

@@ -133,6 +133,19 @@ fn read_content_type(text: &str) -> Result<ContentType, Fault> {
     }
 }
 
+/// Whether a URL that came over an API may lead where it says.
+///
+/// # Errors
+/// Why it never may.
+pub(in crate::api) fn judge_url(egress: &Egress, url: &url::Url) -> Result<(), Refusal> {
+    egress.judge_url(Reach::Stored, url)?;
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    match host == "localhost" || host.ends_with(".localhost") {
+        true => egress.judge(Reach::Stored, host, std::net::Ipv4Addr::LOCALHOST.into()),
+        false => Ok(()),
+    }
+}
+
 fn read_url(text: &str, egress: &Egress) -> Result<SecretUrl, Fault> {
     let not_valid = |why: &dyn std::fmt::Display| {
         Fault::custom(format!("The URL you've entered is not valid. ({why})"))
@@ -140,12 +153,7 @@ fn read_url(text: &str, egress: &Egress) -> Result<SecretUrl, Fault> {
     let url = SecretUrl::parse(text).map_err(|error| not_valid(&error))?;
     let parsed = url.expose();
     let host = parsed.host_str().unwrap_or_default();
-    let host = host.trim_end_matches('.');
-    let mut judged = egress.judge_url(Reach::Stored, parsed);
-    if host == "localhost" || host.ends_with(".localhost") {
-        let loopback = std::net::Ipv4Addr::LOCALHOST.into();
-        judged = judged.and_then(|()| egress.judge(Reach::Stored, host, loopback));
-    }
+    let judged = judge_url(egress, parsed);
     match judged {
         Ok(()) => Ok(url),
         Err(refusal @ (Refusal::Scheme | Refusal::Credentials)) => Err(not_valid(&refusal)),

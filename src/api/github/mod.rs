@@ -20,8 +20,10 @@ use super::Answer;
 use super::call::Call;
 use super::refusal::Refusal;
 
+pub(super) use config::judge_url;
 pub(super) use events::is_known as is_event;
 pub(super) use fault::Fault;
+pub(super) use links::base as base_of;
 
 /// The answer to a call.
 pub(super) async fn answer(call: &Call<'_>) -> Answer {

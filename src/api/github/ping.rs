@@ -10,7 +10,7 @@ use super::super::{Answer, empty};
 use super::fault::Fault;
 use super::{about, shapes};
 use crate::event::Event;
-use crate::hook::Hook;
+use crate::hook::{Hook, HookKind};
 use crate::ingest::decode;
 use crate::queue::{Planned, PlannedDelivery, QueueError, Redelivery, Repeats};
 
@@ -25,7 +25,10 @@ const ZEN: [&str; 6] = [
 ];
 
 pub(super) async fn ping(call: &Call<'_>, hook: &Hook) -> Result<Answer, Fault> {
-    send(call, hook).await?;
+    // A reader gets what it subscribed to, and nothing else.
+    if hook.kind != HookKind::WebSub {
+        send(call, hook).await?;
+    }
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

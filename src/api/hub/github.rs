@@ -6,12 +6,12 @@ use hyper::header::ACCEPT;
 use secrecy::SecretString;
 use tracing::info;
 
-use super::super::github::Fault;
+use super::super::github::{Fault, judge_url};
 use super::super::{Answer, empty};
 use super::Request;
 use super::fields::Fields;
 use crate::config::Token;
-use crate::destination::{ContentType, Reach, SecretUrl};
+use crate::destination::{ContentType, SecretUrl};
 use crate::hook::{Hook, HookConfig, HookKind, Repository};
 use crate::hooks::{Change, Draft, Hooks};
 use crate::hub::topic::Suffix;
@@ -95,7 +95,7 @@ fn callback(request: &Request<'_>, fields: &Fields) -> Result<SecretUrl, Fault> 
     };
     let url = SecretUrl::parse(text).map_err(|_| invalid(text, ""))?;
     let egress = &request.settings.config.egress;
-    let judged = egress.judge_url(Reach::Stored, url.expose());
+    let judged = judge_url(egress, url.expose());
     judged.map_err(|refusal| invalid(text, &format!(" ({refusal})")))?;
     Ok(url)
 }

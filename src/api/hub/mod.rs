@@ -3,15 +3,18 @@
 
 mod fields;
 mod github;
+mod topics;
+mod websub;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
 
 use super::refusal::Refusal;
 use super::{Answer, Means};
 use crate::config::{self, Token};
+use crate::hook::Repository;
 use crate::hub::topic::Topic;
 use crate::settings::Settings;
 
@@ -23,6 +26,8 @@ pub(super) enum Door {
     Hub,
     /// Where GitHub's clients look for it.
     GitHub,
+    /// What is subscribed to.
+    Topic,
 }
 
 impl Door {
@@ -31,7 +36,7 @@ impl Door {
         match path {
             "/hub" => Some(Door::Hub),
             "/api/v3/hub" => Some(Door::GitHub),
-            _ => None,
+            _ => Topic::is_path(path).then_some(Door::Topic),
         }
     }
 
@@ -39,7 +44,7 @@ impl Door {
     pub(super) fn refused(self, refusal: &Refusal) -> Answer {
         match self {
             Door::GitHub => super::github::refused(refusal),
-            Door::Hub => plain(refusal.status(), &refusal.to_string()),
+            Door::Hub | Door::Topic => plain(refusal.status(), &refusal.to_string()),
         }
     }
 }
@@ -49,6 +54,9 @@ impl Door {
 pub(super) struct Request<'a> {
     pub(super) door: Door,
     pub(super) method: Method,
+    pub(super) path: &'a str,
+    /// Without the `?`.
+    pub(super) query: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: Bytes,
     /// Whose it is, if it carries a token.
@@ -61,13 +69,38 @@ pub(super) struct Request<'a> {
 /// # Errors
 /// Why it is not looked at.
 pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
-    if request.method != Method::POST {
-        return Err(Refusal::NoSuchPath);
+    match (request.door, &request.method) {
+        (Door::Topic, _) => return topics::answer(request, request.path).await,
+        (Door::Hub | Door::GitHub, &Method::POST) => {}
+        (Door::GitHub, _) => return Err(Refusal::NoSuchPath),
+        (Door::Hub, _) => return Ok(only_posts()),
     }
     let fields = Fields::read(request.headers, &request.body).await;
-    let token = request.token.ok_or(Refusal::NoToken)?;
-    let answer = github::answer(request, token, &fields).await;
-    Ok(answer.unwrap_or_else(|fault| fault.answer()))
+    if fields.get("hub.mode") == Some("publish") {
+        return Ok(websub::publish(&fields));
+    }
+    let token = match (request.door, request.token) {
+        _ if request.is_websub(&fields) => None,
+        (_, Some(token)) => Some(token),
+        // There GitHub's clients alone come without a word of WebSub.
+        (Door::GitHub, None) => return Err(Refusal::NoToken),
+        (Door::Hub | Door::Topic, None) => None,
+    };
+    Ok(match token {
+        Some(token) => {
+            let answer = github::answer(request, token, &fields).await;
+            answer.unwrap_or_else(|fault| fault.answer())
+        }
+        None => websub::answer(request, &fields).await,
+    })
+}
+
+fn only_posts() -> Answer {
+    let words = "this is a hub for WebSub: subscribe by POST";
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, words);
+    let allowed = HeaderValue::from_static("POST");
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
 }
 
 /// An answer in words.
@@ -80,6 +113,20 @@ fn plain(status: StatusCode, words: &str) -> Answer {
 }
 
 impl Request<'_> {
+    /// Whether it says itself that it is no call of GitHub's API.
+    fn is_websub(&self, fields: &Fields) -> bool {
+        let mut query = form_urlencoded::parse(self.query.as_bytes());
+        let words = ["hub.lease_seconds", "hub.verify"];
+        query.any(|(name, value)| name == "mode" && value == "websub")
+            || words.iter().any(|name| fields.get(name).is_some())
+    }
+
+    /// Whether its token is for this repository.
+    fn covers(&self, repository: &Repository) -> bool {
+        let token = self.token;
+        token.is_some_and(|token| token.repos.fit(&repository.name))
+    }
+
     /// The topic that a field names, if it is one of ours.
     fn topic(&self, text: &str) -> Option<Topic> {
         let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());

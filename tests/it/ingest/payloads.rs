@@ -136,6 +136,7 @@ fn facts(parts: [&str; 5]) -> Facts {
         tag: part(3),
         sender: part(4),
         is_test: false,
+        private: Some(false),
     }
 }
 

@@ -1,0 +1,370 @@
+//! Asks readers whether they meant what was asked for in their names: one question at a time to
+//! each host, each within the limits, some of them again when there was no answer.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::limits::Limits;
+use super::pending::{self, Key, Mode, Pending};
+use super::question::{self, Said};
+use super::repositories::Privacy;
+use super::subscriptions::{self, Unchanged};
+use super::{Hub, Parts, Refused, seconds};
+use crate::clock::{Clock, Timestamp};
+use crate::queue::{Queue, QueueError};
+use crate::send::dial::{LookUp, Resolve};
+use crate::send::transport::Transport;
+
+/// Requests without credentials that wait at once: for one host and port, and in all.
+const OF_HOST: usize = 50;
+const OPEN: usize = 1000;
+/// All requests that wait at once.
+const ALL: usize = 2000;
+/// Questions under way at once.
+const AT_ONCE: usize = 64;
+/// The waits before a reader that did not answer is asked again.
+const AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(120)];
+/// After a fault of our own, everything rests so long.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What waits to be asked.
+pub(super) struct Verifier {
+    queue: Queue,
+    clock: Clock,
+    tasks: TaskTracker,
+    limits: Arc<Limits>,
+    /// For requests without credentials: counts what addresses it leads to.
+    counted: Transport,
+    plain: Transport,
+    waiting: Mutex<HashMap<Key, Waiting>>,
+    /// One note is written after the other, so that the last is the one that waits.
+    writing: tokio::sync::Mutex<()>,
+    places: Arc<Semaphore>,
+    changed: Notify,
+}
+
+struct Waiting {
+    pending: Arc<Pending>,
+    /// On [`Clock::elapsed`].
+    due: Duration,
+    failures: usize,
+    is_asked: bool,
+}
+
+impl Verifier {
+    /// # Errors
+    /// What is stored cannot be read.
+    pub(super) fn new(parts: Parts, limits: Arc<Limits>) -> anyhow::Result<Verifier> {
+        let stored = pending::read(&parts.queue.read_notes("")?)?;
+        let waiting = stored.into_iter().map(|it| (it.key(), Waiting::new(it)));
+        let egress = parts.settings.borrow().config.egress.clone();
+        let counting = Arc::new(Counting {
+            resolver: parts.resolver.clone(),
+            limits: limits.clone(),
+            clock: parts.clock.clone(),
+        });
+        let clock = parts.clock;
+        Ok(Verifier {
+            counted: Transport::within(egress.clone(), counting, clock.clone()),
+            plain: Transport::within(egress, parts.resolver, clock.clone()),
+            queue: parts.queue,
+            clock,
+            tasks: parts.tasks,
+            limits,
+            waiting: Mutex::new(waiting.collect()),
+            writing: tokio::sync::Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Has a request wait, durably, in place of one about the same subscription.
+    pub(super) async fn take(&self, pending: Pending) -> Result<(), Refused> {
+        let _turn = self.writing.lock().await;
+        self.check_room(&pending)?;
+        self.queue.write_notes(vec![pending.note()]).await?;
+        let key = pending.key();
+        self.waiting().insert(key, Waiting::new(pending));
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn check_room(&self, pending: &Pending) -> Result<(), Refused> {
+        let waiting = self.waiting();
+        if waiting.contains_key(&pending.key()) || pending.mode == Mode::Denied {
+            return Ok(());
+        }
+        let open = || waiting.values().filter(|it| it.pending.open);
+        let host = pending.host();
+        if waiting.len() >= ALL || (pending.open && open().count() >= OPEN) {
+            return Err(Refused::Full);
+        }
+        if pending.open && open().filter(|it| it.pending.host() == host).count() >= OF_HOST {
+            return Err(Refused::Host(60));
+        }
+        Ok(())
+    }
+
+    /// Forgets a request, unless another has taken its place.
+    async fn forget(&self, pending: &Arc<Pending>) -> Result<(), QueueError> {
+        let _turn = self.writing.lock().await;
+        let key = pending.key();
+        if !self.is_current(pending) {
+            return Ok(());
+        }
+        self.queue.write_notes(vec![pending::forget(key)]).await?;
+        self.waiting().remove(&key);
+        Ok(())
+    }
+
+    fn is_current(&self, pending: &Arc<Pending>) -> bool {
+        let waiting = self.waiting();
+        let now = waiting.get(&pending.key());
+        now.is_some_and(|it| Arc::ptr_eq(&it.pending, pending))
+    }
+
+    /// What may be asked now, or when to look again.
+    fn next(&self) -> Result<Arc<Pending>, Duration> {
+        let now = self.clock.elapsed();
+        let mut waiting = self.waiting();
+        let asked = waiting.values().filter(|it| it.is_asked);
+        let mut busy: HashSet<String> = asked.map(|it| it.pending.host()).collect();
+        let mut due: Vec<&mut Waiting> = waiting
+            .values_mut()
+            .filter(|it| !it.is_asked && it.due <= now)
+            .collect();
+        due.sort_by_key(|it| (it.due, it.pending.since));
+        for it in due {
+            let host = it.pending.host();
+            // Several questions to one host wait for each other.
+            if !busy.insert(host.clone()) {
+                continue;
+            }
+            match self.may_ask(&it.pending, &host, now) {
+                Ok(()) => {
+                    it.is_asked = true;
+                    return Ok(it.pending.clone());
+                }
+                Err(again) => it.due = again,
+            }
+        }
+        let rest = waiting.values().filter(|it| !it.is_asked && it.due > now);
+        Err(rest.map(|it| it.due).min().unwrap_or(Duration::MAX))
+    }
+
+    fn may_ask(&self, pending: &Pending, host: &str, now: Duration) -> Result<(), Duration> {
+        if !pending.open {
+            return Ok(());
+        }
+        self.limits.verify(host, now)?;
+        // A host that is an address is never looked up.
+        let address: Option<IpAddr> = match pending.callback.expose().host() {
+            Some(url::Host::Ipv4(address)) => Some(address.into()),
+            Some(url::Host::Ipv6(address)) => Some(address.into()),
+            _ => None,
+        };
+        match address {
+            Some(address) => self.limits.dial(host, &mut vec![address], now),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks once. The error is when it may be asked at all.
+    async fn ask(&self, hub: &Hub, pending: &Pending) -> Result<Said, Duration> {
+        let transport = match pending.open {
+            true => &self.counted,
+            false => &self.plain,
+        };
+        transport.obey(&hub.settings().config.egress);
+        let said = question::ask(transport, pending).await;
+        let host = pending.callback.expose().host_str().unwrap_or_default();
+        match (&said, self.limits.rest(host)) {
+            (Said::Nothing(_), Some(until)) => Err(until),
+            _ => Ok(said),
+        }
+    }
+
+    /// Has it wait on, or says that it has been asked often enough.
+    fn put_off(&self, pending: &Arc<Pending>, until: Option<Duration>) -> bool {
+        let mut waiting = self.waiting();
+        let Some(it) = waiting.get_mut(&pending.key()) else {
+            return false;
+        };
+        if !Arc::ptr_eq(&it.pending, pending) {
+            return true;
+        }
+        it.is_asked = false;
+        match (until, AGAIN.get(it.failures)) {
+            (Some(until), _) => it.due = until,
+            (None, Some(wait)) => {
+                it.failures += 1;
+                it.due = self.clock.elapsed() + *wait;
+            }
+            (None, None) => return false,
+        }
+        true
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Key, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn new(pending: Pending) -> Waiting {
+        Waiting {
+            pending: Arc::new(pending),
+            due: Duration::ZERO,
+            failures: 0,
+            is_asked: false,
+        }
+    }
+}
+
+/// Asks what waits until `stop`. What is under way then waits for the next start.
+pub(super) async fn run(hub: Hub, stop: CancellationToken) {
+    let verifier = hub.verifier.clone();
+    loop {
+        let changed = verifier.changed.notified();
+        let place = verifier.places.clone().acquire_owned();
+        let Some(Ok(place)) = stop.run_until_cancelled(place).await else {
+            return;
+        };
+        let again = match verifier.next() {
+            Ok(pending) => {
+                let (hub, stop) = (hub.clone(), stop.clone());
+                verifier.tasks.spawn(async move {
+                    stop.run_until_cancelled(verify(&hub, &pending)).await;
+                    drop(place);
+                    hub.verifier.changed.notify_one();
+                });
+                continue;
+            }
+            Err(again) => again,
+        };
+        drop(place);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed => {}
+            () = verifier.clock.sleep_until(again) => {}
+        }
+    }
+}
+
+/// Asks one reader, and does what it confirms.
+async fn verify(hub: &Hub, pending: &Arc<Pending>) {
+    let verifier = &hub.verifier;
+    let asked = verifier.clock.now();
+    let said = match is_still_open(hub, pending).await {
+        true => verifier.ask(hub, pending).await,
+        false => Ok(Said::No("the topic is no longer for everybody".to_owned())),
+    };
+    let host = pending.callback.to_string();
+    let (mode, topic) = (pending.mode.name(), &pending.topic);
+    let is_over = match said {
+        Err(until) => !verifier.put_off(pending, Some(until)),
+        Ok(Said::Nothing(words)) => {
+            debug!("{host} did not say whether to {mode}: {words}");
+            !verifier.put_off(pending, None)
+        }
+        Ok(Said::No(words)) => {
+            debug!("{host} did not confirm {mode} of {topic}: {words}");
+            true
+        }
+        // Another request about the same subscription came meanwhile.
+        Ok(Said::Yes) if !verifier.is_current(pending) => false,
+        Ok(Said::Yes) => match confirm(hub, pending.clone(), asked).await {
+            Ok(()) | Err(Refused::TooMany) => true,
+            Err(error) => {
+                warn!("{mode} of {topic} by {host} waits on: {error}");
+                let until = verifier.clock.elapsed() + PAUSE;
+                !verifier.put_off(pending, Some(until))
+            }
+        },
+    };
+    if is_over && let Err(error) = verifier.forget(pending).await {
+        warn!(%error, "a request of {host} to the hub is still remembered");
+        verifier.put_off(pending, Some(verifier.clock.elapsed() + PAUSE));
+    }
+}
+
+/// The same while the reader's request waits for its answer.
+pub(super) async fn verify_at_once(hub: &Hub, pending: Pending) -> Result<(), Refused> {
+    let verifier = &hub.verifier;
+    let now = verifier.clock.elapsed();
+    let later = |until: Duration| Refused::Host(seconds(until.saturating_sub(now)));
+    let may_ask = verifier.may_ask(&pending, &pending.host(), now);
+    may_ask.map_err(later)?;
+    let place = verifier.places.try_acquire();
+    let _place = place.map_err(|_| Refused::Full)?;
+    let asked = verifier.clock.now();
+    match verifier.ask(hub, &pending).await.map_err(later)? {
+        Said::Yes => confirm(hub, Arc::new(pending), asked).await,
+        Said::No(words) | Said::Nothing(words) => Err(Refused::Unconfirmed(words)),
+    }
+}
+
+/// A subscription without credentials is only for what is for everybody still.
+async fn is_still_open(hub: &Hub, pending: &Pending) -> bool {
+    let settings = hub.settings();
+    match (&settings.config.hub, pending.mode) {
+        (_, Mode::Unsubscribe | Mode::Denied) => true,
+        (Some(of), Mode::Subscribe) => !pending.open || hub.is_open(of, &pending.repository).await,
+        (None, Mode::Subscribe) => false,
+    }
+}
+
+/// Makes, renews or ends the subscription.
+async fn confirm(hub: &Hub, pending: Arc<Pending>, asked: Timestamp) -> Result<(), Refused> {
+    let (mode, topic) = (pending.mode, pending.topic.clone());
+    let decide =
+        move |hooks: &crate::hooks::Hooks| subscriptions::confirmed(hooks, &pending, asked);
+    let hook = match hub.desk.change(decide).await? {
+        Ok(hook) => hook,
+        Err(Unchanged::Done) => return Ok(()),
+        Err(Unchanged::Full) => return Err(Refused::TooMany),
+    };
+    match mode {
+        Mode::Subscribe => info!("hook {} is subscribed to {topic}", hook.id),
+        Mode::Unsubscribe | Mode::Denied => info!("hook {} is unsubscribed from {topic}", hook.id),
+    }
+    // What held its lane is over: its reader has just answered.
+    if mode == Mode::Subscribe {
+        super::keeper::resume(hub, &hook.lane()).await;
+    }
+    // It may have turned private since the reader was asked.
+    if hub.repositories.privacy(&hook.repository).await == Privacy::Private {
+        hub.stirred.notify_one();
+    }
+    Ok(())
+}
+
+/// Looks names up, and counts the addresses that they lead to.
+struct Counting {
+    resolver: Arc<dyn Resolve>,
+    limits: Arc<Limits>,
+    clock: Clock,
+}
+
+impl Resolve for Counting {
+    fn look_up(&self, host: String) -> LookUp {
+        let (limits, now) = (self.limits.clone(), self.clock.elapsed());
+        let looking_up = self.resolver.look_up(host.clone());
+        Box::pin(async move {
+            let mut found = looking_up.await?;
+            match limits.dial(&host, &mut found, now) {
+                Ok(()) => Ok(found),
+                Err(_) => Err(std::io::Error::other(
+                    "the address has been dialled too often",
+                )),
+            }
+        })
+    }
+}
