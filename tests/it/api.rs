@@ -10,4 +10,4 @@ mod kill;
 mod many;
 mod octokit;
 mod schema;
-mod wire;
+pub(crate) mod wire;

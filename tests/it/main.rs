@@ -37,6 +37,7 @@ mod format;
 mod full_disk;
 mod hooks;
 mod hostile;
+mod hub;
 mod ingest;
 mod journey;
 mod kill;

@@ -12,13 +12,13 @@ use crate::binary::signature;
 use crate::relay::TestRelay;
 
 /// Of the source `gogs`.
-pub(super) const SECRET: &str = "source-s3cret";
+pub(crate) const SECRET: &str = "source-s3cret";
 /// Administers everything below `orbit`.
-pub(super) const TOKEN: &str = "orbit-t0ken-0123";
-pub(super) const HOOKS: &str = "/api/v1/repos/orbit/lander/hooks";
+pub(crate) const TOKEN: &str = "orbit-t0ken-0123";
+pub(crate) const HOOKS: &str = "/api/v1/repos/orbit/lander/hooks";
 
 /// A configuration with these lines below `api`, whose hooks may lead to this machine.
-pub(super) fn yaml(api: &str) -> String {
+pub(crate) fn yaml(api: &str) -> String {
     format!(
         "sources: {{ gogs: {{ secret: {SECRET} }} }}\ndestinations: {{ screen: {{ console: }} }}\n\
          egress: {{ allow: [127.0.0.0/8] }}\napi:\n{api}"
@@ -26,31 +26,31 @@ pub(super) fn yaml(api: &str) -> String {
 }
 
 /// The lines of one token.
-pub(super) fn tokens() -> String {
+pub(crate) fn tokens() -> String {
     format!("  tokens: [{{ name: ci, token: {TOKEN}, repos: [\"orbit/*\"] }}]\n")
 }
 
-pub(super) async fn start(folder: &Path, clock: Clock) -> TestRelay {
+pub(crate) async fn start(folder: &Path, clock: Clock) -> TestRelay {
     TestRelay::start(folder, &yaml(&tokens()), clock).await
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// In lower case.
-    pub(super) head: String,
-    pub(super) body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
     /// The same, when the status is this one.
     #[track_caller]
-    pub(super) fn with(self, status: u16) -> Value {
+    pub(crate) fn with(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         match self.body.is_empty() {
             true => Value::Null,
@@ -60,16 +60,16 @@ impl Answer {
 }
 
 /// A call to be made.
-pub(super) struct Ask<'a> {
-    pub(super) method: &'a str,
-    pub(super) target: &'a str,
-    pub(super) headers: Vec<(&'a str, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) headers: Vec<(&'a str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl<'a> Ask<'a> {
     /// With the token, and a body of JSON if there is one.
-    pub(super) fn new(method: &'a str, target: &'a str, body: &str) -> Ask<'a> {
+    pub(crate) fn new(method: &'a str, target: &'a str, body: &str) -> Ask<'a> {
         let mut headers = vec![("Authorization", format!("token {TOKEN}"))];
         if !body.is_empty() {
             headers.push(("Content-Type", "application/json".to_owned()));
@@ -82,12 +82,12 @@ impl<'a> Ask<'a> {
         }
     }
 
-    pub(super) async fn of(self, relay: &TestRelay) -> Answer {
+    pub(crate) async fn of(self, relay: &TestRelay) -> Answer {
         self.at(relay.hooks).await
     }
 
     /// On a connection of its own.
-    pub(super) async fn at(self, address: SocketAddr) -> Answer {
+    pub(crate) async fn at(self, address: SocketAddr) -> Answer {
         let Ask {
             method,
             target,
@@ -123,19 +123,19 @@ impl<'a> Ask<'a> {
 }
 
 /// Calls Gogs' API with the token.
-pub(super) async fn ask(relay: &TestRelay, method: &str, target: &str, body: &str) -> Answer {
+pub(crate) async fn ask(relay: &TestRelay, method: &str, target: &str, body: &str) -> Answer {
     Ask::new(method, target, body).of(relay).await
 }
 
 /// A hook to this URL, in the words of Gogs.
-pub(super) fn hook(url: &str, more: &str) -> String {
+pub(crate) fn hook(url: &str, more: &str) -> String {
     format!(
         r#"{{"type":"gogs","config":{{"url":"{url}","content_type":"json","secret":"receiver-s3cret"}},"active":true{more}}}"#
     )
 }
 
 /// Gogs posts an event of a repository.
-pub(super) async fn happens(relay: &TestRelay, event: &str, repository: &str, number: u32) {
+pub(crate) async fn happens(relay: &TestRelay, event: &str, repository: &str, number: u32) {
     let body = format!(
         r#"{{"ref":"refs/heads/main","before":"{number}","repository":{{"id":7,"name":"lander","full_name":"{repository}","html_url":"http://gogs/x"}}}}"#
     );
