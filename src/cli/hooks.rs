@@ -127,6 +127,8 @@ fn show(client: &Client, id: u64, json: bool) -> Outcome {
         ("content type", text(&hook["content_type"])),
         ("secret", secret.to_owned()),
         ("events", events(&hook)),
+        ("topic", tame(&text(&hook["topic"]))),
+        ("until", to_the_second(&hook["until"])),
         ("state", state(&hook)),
         ("why", tame(&text(&lane["reason"]))),
         ("last error", tame(&text(&lane["last_error"]))),

@@ -9,6 +9,7 @@ use crate::queue::LaneStatus;
 
 /// The hook, and how its lane stands if it has one.
 pub fn hook(hook: &Hook, destination: &Destination, lane: Option<&LaneStatus>) -> Value {
+    let subscription = hook.config.subscription.as_ref();
     json!({
         "id": hook.id,
         "source": hook.repository.source,
@@ -21,6 +22,9 @@ pub fn hook(hook: &Hook, destination: &Destination, lane: Option<&LaneStatus>) -
         "active": hook.active,
         "created": hook.created.to_string(),
         "updated": hook.updated.to_string(),
+        "topic": subscription.map(|it| &it.topic),
+        "until": subscription.map(|it| it.until.to_string()),
+        "open": subscription.map(|it| it.open),
         "lane": lane.map(|lane| view::lane(lane, Some(destination))),
     })
 }
