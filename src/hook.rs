@@ -417,7 +417,7 @@ mod tests {
             open: true,
         });
         assert_eq!(Hook::decode(&hook.encode()).unwrap(), hook);
-        let end = |later| Timestamp(1_780_000_060_000 + later);
+        let end = |later: i64| Timestamp(1_780_000_060_000 + later);
         assert!(hook.wants("push", end(-1)) && !hook.wants("push", end(0)));
     }
 

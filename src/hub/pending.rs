@@ -29,7 +29,7 @@ pub struct Pending {
     pub form: Form,
     pub secret: Option<SecretString>,
     pub lease: Duration,
-    /// Of PubSubHubbub 0.3, told back.
+    /// Of `PubSubHubbub` 0.3, told back.
     pub verify_token: Option<String>,
     /// It came without credentials.
     pub open: bool,

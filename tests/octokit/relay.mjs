@@ -23,10 +23,10 @@ api:
   tokens: [{ name: ci, token: ${TOKEN}, repos: ["orbit/*"] }]
 `
 
-/** Starts the binary; `url` is where it listens. */
-export async function startRelay() {
+/** Starts the binary with further lines of relay.yaml; `url` is where it listens. */
+export async function startRelay(more = '') {
   const folder = mkdtempSync(join(tmpdir(), 'gogs-relay-octokit-'))
-  writeFileSync(join(folder, 'relay.yaml'), config)
+  writeFileSync(join(folder, 'relay.yaml'), config + more)
   const relay = spawn(binary, ['serve', '-c', 'relay.yaml'], { cwd: folder })
   const url = await ready(relay)
   const stop = async () => {

@@ -1,4 +1,4 @@
-//! WebSub's requests, and those of PubSubHubbub 0.4 and 0.3: checked, and handed to the hub, which
+//! WebSub's requests, and those of `PubSubHubbub` 0.4 and 0.3: checked, and handed to the hub, which
 //! asks the reader.
 
 use std::time::Duration;
@@ -166,7 +166,7 @@ fn callback(request: &Request<'_>, fields: &Fields) -> Result<SecretUrl, String>
     Ok(url)
 }
 
-/// For how long; without a wish, as PubSubHubbub 0.3 writes it too, for as long as is usual here.
+/// For how long; without a wish, as `PubSubHubbub` 0.3 writes it too, for as long as is usual here.
 fn lease(fields: &Fields, lease: &config::Lease) -> Result<Duration, String> {
     let Some(text) = fields.filled("hub.lease_seconds") else {
         return Ok(lease.default);

@@ -24,7 +24,7 @@ async fn start(folder: &std::path::Path) -> TestRelay {
     TestRelay::start(folder, &yaml, Clock::system()).await
 }
 
-/// Fields as PyGithub sends them.
+/// Fields as `PyGithub` sends them.
 fn multipart(fields: &[(&str, &str)]) -> Ask<'static> {
     let part = |(name, value): &(&str, &str)| {
         format!("--BoUnD\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gogs_relay::clock::Clock;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -122,9 +121,7 @@ fn found(admin: SocketAddr) -> Vec<Vec<End>> {
     let (_, shown) = binary::api(admin, "GET", "/v1/hooks", "").unwrap();
     let hooks = shown["hooks"].as_array().unwrap();
     let of = |at: usize| {
-        let own = hooks
-            .iter()
-            .filter(|hook| hook["topic"] == Value::from(topic(at)));
+        let own = hooks.iter().filter(|hook| hook["topic"] == topic(at));
         own.map(|hook| match hook["has_secret"].as_bool() {
             Some(true) => End::Signed,
             _ => End::Plain,

@@ -70,7 +70,8 @@ async fn when_a_repository_turns_private_who_came_without_credentials_is_told_an
         assert_eq!(form_with_token(&fields).of(&relay).await.status, 202);
         has_hooks(&relay, |hooks| hooks.len() == 2).await;
         pushed(&relay, 1).await;
-        (reader.gets(1).await, trusted.gets(1).await);
+        reader.gets(1).await;
+        trusted.gets(1).await;
 
         happens(&relay, "push", PRIVATE, 2).await;
         let denied = reader.is_asked(2).await;

@@ -159,8 +159,10 @@ pub(super) async fn has_hooks(
 ) -> Vec<serde_json::Value> {
     loop {
         let (_, shown) = relay.api("GET /v1/hooks", "").await;
-        let hooks = shown["hooks"].as_array().unwrap();
-        if looks(hooks) {
+        // There are none to be seen before it is ready.
+        if let Some(hooks) = shown["hooks"].as_array()
+            && looks(hooks)
+        {
             return hooks.clone();
         }
         tokio::task::yield_now().await;
