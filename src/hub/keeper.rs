@@ -30,14 +30,24 @@ pub(super) async fn keep(hub: &Hub, stop: CancellationToken) {
     }
 }
 
+/// The same once, at a start: what happened while there was no hub is looked for.
+pub(super) async fn tidy_up(hub: &Hub) {
+    let settings = hub.settings();
+    let open = |hook: &&Hook| hook.config.subscription.as_ref().is_some_and(|it| it.open);
+    for hook in subscribed(&settings.hooks).filter(open) {
+        hub.repositories.privacy(&hook.repository).await;
+    }
+    end_all_that_is_over(hub).await;
+}
+
 /// Looks at each once.
-pub(super) async fn end_all_that_is_over(hub: &Hub) {
+async fn end_all_that_is_over(hub: &Hub) {
     let settings = hub.settings();
     for hook in subscribed(&settings.hooks) {
         let Some(subscription) = &hook.config.subscription else {
             continue;
         };
-        if let Some(why) = over(hub, hook, subscription).await {
+        if let Some(why) = over(hub, hook, subscription) {
             end(hub, hook, why).await;
         }
     }
@@ -51,7 +61,7 @@ enum Over {
     NotOpen,
 }
 
-async fn over(hub: &Hub, hook: &Hook, subscription: &Subscription) -> Option<Over> {
+fn over(hub: &Hub, hook: &Hook, subscription: &Subscription) -> Option<Over> {
     if hub.clock.now() >= subscription.until {
         return Some(Over::Lease);
     }
@@ -59,8 +69,8 @@ async fn over(hub: &Hub, hook: &Hook, subscription: &Subscription) -> Option<Ove
     if subscription.open
         && let Some(of) = &settings.config.hub
     {
-        let is_private = hub.repositories.privacy(&hook.repository).await == Privacy::Private;
-        if is_private || !of.opens(&hook.repository.name) {
+        let known = hub.repositories.known_privacy(&hook.repository);
+        if known == Some(Privacy::Private) || !of.opens(&hook.repository.name) {
             return Some(Over::NotOpen);
         }
     }

@@ -105,7 +105,7 @@ impl Hub {
 
     /// Ends what ran out while the relay was off. To be called before anything is delivered.
     pub async fn tidy_up(&self) {
-        keeper::end_all_that_is_over(self).await;
+        keeper::tidy_up(self).await;
     }
 
     /// Asks readers and ends subscriptions until `stop`.

@@ -15,7 +15,7 @@ use crate::hooks::Draft;
 use crate::queue::{Note, Notes};
 
 /// What names of notes begin with.
-const EACH: &str = "hub-pending/";
+pub(super) const EACH: &str = "hub-pending/";
 
 /// A reader is to be asked whether this is meant, or told that it is over.
 #[derive(Clone, Debug)]
@@ -182,13 +182,13 @@ pub(super) fn host(callback: &SecretUrl) -> String {
     format!("{host}:{port}")
 }
 
-/// Those among the notes.
+/// Those that were stored.
 ///
 /// # Errors
 /// In words, when one is not as this version stores it.
 pub(super) fn read(notes: &Notes) -> anyhow::Result<Vec<Pending>> {
-    let own = notes.iter().filter(|(name, _)| name.starts_with(EACH));
-    own.map(|(_, value)| Pending::decode(value).context("a stored request to the hub"))
+    let each = notes.iter().map(|(_, value)| Pending::decode(value));
+    each.map(|pending| pending.context("a stored request to the hub"))
         .collect()
 }
 

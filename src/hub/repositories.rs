@@ -110,12 +110,17 @@ impl Repositories {
         })))
     }
 
+    /// What is known of one without looking for it.
+    pub(super) fn known_privacy(&self, repository: &Repository) -> Option<Privacy> {
+        self.known().get(&repository.key()).map(Known::privacy)
+    }
+
     /// What is known of one.
     pub(super) async fn privacy(&self, repository: &Repository) -> Privacy {
-        let key = repository.key();
-        if let Some(known) = self.known().get(&key) {
-            return known.privacy();
+        if let Some(known) = self.known_privacy(repository) {
+            return known;
         }
+        let key = repository.key();
         // It has had no event since it is for everybody: history may tell.
         let Some((id, event)) = self.search(repository, None).await else {
             return Privacy::Unknown;
@@ -181,6 +186,9 @@ impl Repositories {
         let Some(name) = &facts.repo else {
             return Ok(None);
         };
+        if hub.is_none() && self.known().is_empty() {
+            return Ok(None);
+        }
         let key = (event.source.clone(), name.to_lowercase());
         if !hub.is_some_and(|hub| hub.source == event.source && hub.opens(name)) {
             // What was known is known no more.
@@ -234,7 +242,6 @@ impl Repositories {
 
     async fn forget(&self, key: &Key) -> Result<(), QueueError> {
         let _turn = {
-            // Nothing is, where there is no hub.
             if self.known().is_empty() {
                 return Ok(());
             }

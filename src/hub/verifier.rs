@@ -27,8 +27,9 @@ const OF_HOST: usize = 50;
 const OPEN: usize = 1000;
 /// All requests that wait at once.
 const ALL: usize = 2000;
-/// Questions under way at once.
+/// Questions under way at once, and those of requests without credentials among them.
 const AT_ONCE: usize = 64;
+const OPEN_AT_ONCE: usize = 48;
 /// The waits before a reader that did not answer is asked again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(120)];
 /// After a fault of our own, everything rests so long.
@@ -62,7 +63,7 @@ impl Verifier {
     /// # Errors
     /// What is stored cannot be read.
     pub(super) fn new(parts: Parts, limits: Arc<Limits>) -> anyhow::Result<Verifier> {
-        let stored = pending::read(&parts.queue.read_notes("")?)?;
+        let stored = pending::read(&parts.queue.read_notes(pending::EACH)?)?;
         let waiting = stored.into_iter().map(|it| (it.key(), Waiting::new(it)));
         let egress = parts.settings.borrow().config.egress.clone();
         let counting = Arc::new(Counting {
@@ -134,8 +135,9 @@ impl Verifier {
     fn next(&self) -> Result<Arc<Pending>, Duration> {
         let now = self.clock.elapsed();
         let mut waiting = self.waiting();
-        let asked = waiting.values().filter(|it| it.is_asked);
-        let mut busy: HashSet<String> = asked.map(|it| it.pending.host()).collect();
+        let asked = || waiting.values().filter(|it| it.is_asked);
+        let open_asked = asked().filter(|it| it.pending.open).count();
+        let mut busy: HashSet<String> = asked().map(|it| it.pending.host()).collect();
         let mut due: Vec<&mut Waiting> = waiting
             .values_mut()
             .filter(|it| !it.is_asked && it.due <= now)
@@ -144,7 +146,8 @@ impl Verifier {
         for it in due {
             let host = it.pending.host();
             // Several questions to one host wait for each other.
-            if !busy.insert(host.clone()) {
+            let is_full = it.pending.open && open_asked >= OPEN_AT_ONCE;
+            if is_full || !busy.insert(host.clone()) {
                 continue;
             }
             match self.may_ask(&it.pending, &host, now) {
