@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::hook::Form;
+mod websub;
+
+pub use websub::{Method, WebSub};
 
 /// One entry under `destinations` in relay.yaml, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,31 +251,6 @@ impl PartialEq for GitHub {
     }
 }
 
-/// A reader that subscribed to a topic of the hub.
-#[derive(Clone, Debug)]
-pub struct WebSub {
-    pub url: SecretUrl,
-    pub secret: Option<SecretString>,
-    /// The URL of the topic, which each request tells.
-    pub topic: String,
-    pub form: Form,
-}
-
-impl PartialEq for WebSub {
-    fn eq(&self, other: &WebSub) -> bool {
-        let WebSub {
-            url,
-            secret,
-            topic,
-            form,
-        } = self;
-        *url == other.url
-            && exposed(secret.as_ref()) == exposed(other.secret.as_ref())
-            && *topic == other.topic
-            && *form == other.form
-    }
-}
-
 /// How the JSON is wrapped, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
@@ -290,32 +267,6 @@ impl ContentType {
             ContentType::Json => "json",
             ContentType::Form => "form",
         }
-    }
-}
-
-/// The hash that a subscriber's deliveries are signed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-impl Method {
-    /// As relay.yaml and `X-Hub-Signature` name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Sha1 => "sha1",
-            Method::Sha256 => "sha256",
-            Method::Sha384 => "sha384",
-            Method::Sha512 => "sha512",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Method> {
-        let all = [Method::Sha1, Method::Sha256, Method::Sha384, Method::Sha512];
-        all.into_iter().find(|method| method.name() == text)
     }
 }
 

@@ -136,7 +136,7 @@ fn facts(parts: [&str; 5]) -> Facts {
         tag: part(3),
         sender: part(4),
         is_test: false,
-        private: Some(false),
+        private: None,
     }
 }
 
@@ -179,7 +179,11 @@ fn each_recorded_event_says_what_routes_ask_for() {
         ),
         ("239", ["opened", "alice/odd", "", "", "temp"]),
     ] {
-        assert_eq!(recorded(number), facts(parts), "{number}");
+        let wanted = Facts {
+            private: Some(false),
+            ..facts(parts)
+        };
+        assert_eq!(recorded(number), wanted, "{number}");
     }
     assert!(recorded("001").is_test);
 }
@@ -188,6 +192,27 @@ fn each_recorded_event_says_what_routes_ask_for() {
 fn check(name: &str, json: &str, as_event: &str, parts: [&str; 5]) {
     let read = payload::read(name, json.as_bytes()).unwrap();
     assert_eq!((read.name, read.facts), (as_event, facts(parts)), "{json}");
+}
+
+#[test]
+fn whether_a_repository_is_private_is_known_only_where_a_payload_says_so() {
+    for (says, private) in [
+        (r#""private":true,"full_name":"a/b""#, Some(true)),
+        (
+            r#""full_name":"a/b","owner":{"private":true},"private":false"#,
+            Some(false),
+        ),
+        (r#""full_name":"a/b","private":"false""#, None),
+        (r#""full_name":"a/b","private":null"#, None),
+        (
+            r#""full_name":"a/b","description":"\"private\":false""#,
+            None,
+        ),
+    ] {
+        let json = format!(r#"{{"repository":{{{says}}}}}"#);
+        let read = payload::read("push", json.as_bytes()).unwrap();
+        assert_eq!(read.facts.private, private, "{json}");
+    }
 }
 
 #[test]
