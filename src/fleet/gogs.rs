@@ -201,7 +201,16 @@ impl Gogs {
         // Gogs makes hooks inactive unless it is told otherwise.
         let hook = json!({ "type": "gogs", "config": config, "events": events, "active": true });
         let path = self.hooks_path(repository, None);
-        self.change(Method::POST, path, &hook).await
+        let made = self.change(Method::POST, path, &hook).await;
+        made.map_err(|error| match (error, secret) {
+            (GogsError::Refused { status, said }, Some(secret))
+                if said.contains(secret.expose_secret()) =>
+            {
+                let said = String::new();
+                GogsError::Refused { status, said }
+            }
+            (error, _) => error,
+        })
     }
 
     /// Puts everything of a hook right but its type and secret, which cannot be edited.

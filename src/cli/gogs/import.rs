@@ -13,7 +13,6 @@ use crate::cli::{Failure, Outcome, block_on, check, paint, print};
 use crate::clock::Clock;
 use crate::fleet::{Fragment, Gogs, RemoteHook, fragment};
 use crate::plan::Patterns;
-use crate::send::egress::Egress;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -25,11 +24,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(path: &Path, args: &Args) -> Outcome {
-    // There may be none yet: this is how the first one begins.
-    let egress = match path.exists() {
-        true => check::load(path)?.egress,
-        false => Egress::default(),
-    };
+    let egress = check::load_egress(path)?;
     let patterns = args.access.patterns()?;
     let clock = Clock::system();
     let mut gogs = args.access.gogs(&transport(egress, &clock), &clock)?;
