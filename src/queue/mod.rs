@@ -142,6 +142,23 @@ impl Queue {
         self.engine().configure(changes, adopt).await
     }
 
+    /// As [`configure`](Queue::configure) for a single lane, which is new or runs in another way
+    /// from now on; the others stay as they are.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn run_lane(&self, lane: &LaneSpec, adopt: impl FnOnce()) -> Result<(), QueueError> {
+        self.engine().run_lane(lane, adopt).await
+    }
+
+    /// As [`configure`](Queue::configure) where a single lane loses its destination.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn orphan_lane(&self, name: &str, adopt: impl FnOnce()) -> Result<(), QueueError> {
+        self.engine().orphan_lane(name, adopt).await
+    }
+
     /// To be called when nobody plans by settings from before the last
     /// [`configure`](Queue::configure): lanes without a destination may go when nothing is left
     /// of them.

@@ -116,22 +116,27 @@ impl Lanes {
         let settings = self.settings.borrow_and_update().clone();
         let transport = self.worker.courier.transport();
         transport.obey(&settings.config.egress);
-        self.pacer.configure(settings.destinations());
-        self.worker.forget_gone(&settings);
-        let lanes = settings.lanes();
-        schedule.widths = lanes
-            .map(|(name, destination)| (name.clone(), width(destination)))
-            .collect();
-        schedule.forget_gone();
         let before = self.taken.replace(settings.clone());
         let before = |name| before.as_ref().and_then(|before| before.of_lane(name));
-        for (name, destination) in settings.lanes() {
-            // With many hooks, nearly all are the same after one of them has changed.
-            let is_same = |was: &Destination| std::ptr::eq(was, destination) || was == destination;
-            if !before(name).is_some_and(is_same) {
-                schedule.wake(name);
-            }
+        // With many hooks, nearly all are the same after one of them has changed.
+        let is_same = |was: &Destination, is: &Destination| std::ptr::eq(was, is) || was == is;
+        let changed = settings.lanes();
+        let changed: Vec<(&Arc<str>, &Destination)> = changed
+            .filter(|(name, is)| !before(name).is_some_and(|was| is_same(was, is)))
+            .collect();
+        let gone = schedule.widths.keys();
+        let gone: Vec<Arc<str>> = gone
+            .filter(|name| settings.of_lane(name).is_none())
+            .cloned()
+            .collect();
+        let repaced = self.pacer.configure(changed.iter().copied(), &gone);
+        self.worker.forget(&gone);
+        schedule.forget(&gone);
+        for (name, destination) in changed {
+            schedule.widths.insert(name.clone(), width(destination));
+            schedule.wake(name);
         }
+        repaced.iter().for_each(|name| schedule.wake(name));
     }
 }
 
@@ -208,13 +213,17 @@ impl Schedule {
         self.staff(name);
     }
 
-    /// Forgets lanes that are gone, but for those that still have workers.
-    fn forget_gone(&mut self) {
-        let Schedule {
-            lanes, widths, due, ..
-        } = self;
-        lanes.retain(|name, lane| lane.working > 0 || widths.contains_key(name));
-        due.retain(|(_, name)| widths.contains_key(name));
+    /// Forgets lanes that are gone; those that still have workers when these come to rest.
+    fn forget(&mut self, gone: &[Arc<str>]) {
+        for name in gone {
+            self.widths.remove(name);
+            if let Some(due) = self.lanes.get_mut(name).and_then(|lane| lane.due.take()) {
+                self.due.remove(&(due, name.clone()));
+            }
+            if self.lanes.get(name).is_some_and(|lane| lane.working == 0) {
+                self.lanes.remove(name);
+            }
+        }
     }
 
     fn staff(&mut self, name: &Arc<str>) {
@@ -278,7 +287,7 @@ impl Schedule {
         let lane = self.lanes.entry(name.clone()).or_default();
         lane.working -= 1;
         if !self.widths.contains_key(&name) {
-            return self.forget_gone();
+            return self.forget(&[name]);
         }
         if std::mem::take(&mut lane.again) {
             return self.staff(&name);

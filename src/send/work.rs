@@ -88,9 +88,11 @@ impl Worker {
     }
 
     /// Forgets what was logged of destinations that are gone.
-    pub(crate) fn forget_gone(&self, settings: &Settings) {
+    pub(crate) fn forget(&self, gone: &[Arc<str>]) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|name, _| settings.of_lane(name).is_some());
+        for name in gone {
+            told.remove(name);
+        }
     }
 
     /// One attempt, and what follows from it.
