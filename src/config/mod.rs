@@ -37,9 +37,9 @@ mod yaml;
 pub use changes::Changes;
 pub use draw::draw;
 pub use environment::{Environment, environment};
-pub use load::{Loaded, Origin, Sets, load, load_admin};
+pub use load::{Loaded, Origin, Sets, load, load_admin, load_egress};
 pub use problem::{Problem, Severity};
-pub(crate) use units::time as time_in_words;
+pub(crate) use units::{rate as rate_in_words, time as time_in_words};
 
 /// The shipped relay.yaml, which runs as it is.
 pub const SHIPPED: &str = include_str!("../../relay.yaml");
