@@ -32,3 +32,4 @@ pub mod websub;
 pub mod pace;
 pub mod retry;
 pub mod retry_after;
+mod rooms;
