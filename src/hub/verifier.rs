@@ -125,6 +125,16 @@ impl Verifier {
         Ok(())
     }
 
+    /// Forgets what was asked for before, about a subscription that has just been settled.
+    async fn forget_older(&self, key: Key) {
+        let older = self.waiting().get(&key).map(|it| it.pending.clone());
+        if let Some(older) = older
+            && let Err(error) = self.forget(&older).await
+        {
+            warn!(%error, "an older request to the hub is still remembered");
+        }
+    }
+
     fn is_current(&self, pending: &Arc<Pending>) -> bool {
         let waiting = self.waiting();
         let now = waiting.get(&pending.key());
@@ -309,7 +319,12 @@ pub(super) async fn verify_at_once(hub: &Hub, pending: Pending) -> Result<(), Re
     let _place = place.map_err(|_| Refused::Full)?;
     let asked = verifier.clock.now();
     match verifier.ask(hub, &pending).await.map_err(later)? {
-        Said::Yes => confirm(hub, Arc::new(pending), asked).await,
+        Said::Yes => {
+            let (key, pending) = (pending.key(), Arc::new(pending));
+            confirm(hub, pending, asked).await?;
+            verifier.forget_older(key).await;
+            Ok(())
+        }
         Said::No(words) | Said::Nothing(words) => Err(Refused::Unconfirmed(words)),
     }
 }

@@ -30,7 +30,6 @@ fn fixture(name: &str, now: &[u8]) -> Vec<u8> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stored");
     let path = folder.join(name);
     if std::env::var_os("WRITE_FIXTURES").is_some() && !path.exists() {
-        std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(&path, now).unwrap();
     }
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
