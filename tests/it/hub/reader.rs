@@ -83,10 +83,13 @@ impl Reader {
     }
 
     async fn until(&self, holds: impl Fn() -> bool) {
-        let mut count = 0;
-        while !holds() {
-            count = self.standin.received().len().max(count) + 1;
-            self.standin.wait_for(count).await;
+        loop {
+            // Counted before it is looked at, so that none comes unseen in between.
+            let seen = self.standin.received().len();
+            if holds() {
+                return;
+            }
+            self.standin.wait_for(seen + 1).await;
         }
     }
 }
