@@ -13,9 +13,11 @@
 
 mod address;
 mod choose;
+mod error;
 mod fragment;
 mod gogs;
 mod hook;
+mod listing;
 mod mark;
 mod ping;
 mod plan;
@@ -24,9 +26,11 @@ mod sync;
 
 pub use address::Address;
 pub use choose::{Chosen, Wish};
+pub use error::GogsError;
 pub use fragment::{Fragment, fragment};
-pub use gogs::{Gogs, GogsError, Listed};
+pub use gogs::Gogs;
 pub use hook::RemoteHook;
+pub use listing::Listed;
 pub use mark::mark;
 pub use ping::{Unaccepted, ping};
 pub use plan::{Drift, Fault, Keep, Plan, Retire, Wanted, plan};

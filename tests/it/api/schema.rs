@@ -33,7 +33,11 @@ pub(super) fn violations(
             wrong.push(format!("{status} is no answer of it"));
         }
         _ => {
-            let schema = if listed.is_null() { error(status) } else { listed };
+            let schema = if listed.is_null() {
+                error(status)
+            } else {
+                listed
+            };
             match serde_json::from_slice(body) {
                 Ok(body) => check(&body, schema, "", &mut wrong),
                 Err(_) => wrong.push("no JSON".to_owned()),
