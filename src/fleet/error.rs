@@ -3,8 +3,8 @@
 /// Why Gogs did not do what it was asked. Never holds a token, a secret or a hook's URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GogsError {
-    #[error("{0} is no URL of a Gogs; it starts with http:// or https:// and holds no password")]
-    Address(String),
+    #[error("that is no URL of a Gogs; it starts with http:// or https:// and holds no password")]
+    Address,
     #[error("the token has signs in it that no token has")]
     TokenText,
     #[error("no Gogs answers at {host}: {words}")]

@@ -36,6 +36,8 @@ pub struct Gogs {
     /// With `/api/v1`.
     base: Url,
     token: SecretString,
+    /// A secret that was sent, and that no answer may bring to light.
+    hidden: Option<SecretString>,
     transport: Transport,
     clock: Clock,
     /// Between two requests.
@@ -55,11 +57,10 @@ impl Gogs {
         rate: Window,
         (transport, clock): (Transport, Clock),
     ) -> Result<Gogs, GogsError> {
-        let address = || GogsError::Address(shown(url));
-        let mut base = Url::parse(url).map_err(|_| address())?;
+        let mut base = Url::parse(url).map_err(|_| GogsError::Address)?;
         let is_web = matches!(base.scheme(), "http" | "https");
         if !is_web || !base.username().is_empty() || base.password().is_some() {
-            return Err(address());
+            return Err(GogsError::Address);
         }
         base.set_query(None);
         base.set_fragment(None);
@@ -69,6 +70,7 @@ impl Gogs {
         let gogs = Gogs {
             base,
             token,
+            hidden: None,
             transport,
             next: clock.elapsed(),
             clock,
@@ -126,16 +128,8 @@ impl Gogs {
         // Gogs makes hooks inactive unless it is told otherwise.
         let hook = json!({ "type": "gogs", "config": config, "events": events, "active": true });
         let path = self.hooks_path(repository, None);
-        let made = self.change(Method::POST, path, &hook).await;
-        made.map_err(|error| match (error, secret) {
-            (GogsError::Refused { status, said }, Some(secret))
-                if said.contains(secret.expose_secret()) =>
-            {
-                let said = String::new();
-                GogsError::Refused { status, said }
-            }
-            (error, _) => error,
-        })
+        self.hidden = secret.cloned();
+        self.change(Method::POST, path, &hook).await
     }
 
     /// Puts everything of a hook right but its type and secret, which cannot be edited.
@@ -292,7 +286,9 @@ impl Gogs {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let said = body["message"].as_str().or(body[0]["message"].as_str());
         let said = said.filter(|it| it.len() <= 200 && !it.contains("://"));
-        let said = said.filter(|it| !it.contains(self.token.expose_secret()));
+        let hidden = [Some(&self.token), self.hidden.as_ref()];
+        let mut hidden = hidden.into_iter().flatten();
+        let said = said.filter(|it| !hidden.any(|word| it.contains(word.expose_secret())));
         said.map(|it| format!(": {it}")).unwrap_or_default()
     }
 
@@ -301,13 +297,5 @@ impl Gogs {
             host: self.host().to_owned(),
             status,
         }
-    }
-}
-
-/// An URL as it was given, without what may be a password.
-fn shown(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => url.to_owned(),
     }
 }
