@@ -19,6 +19,7 @@ use crate::destination::{Destination, Order};
 use crate::queue::{LaneSpec, Queue};
 use crate::send::deliver::{Console, Courier};
 use crate::send::pace::Pacer;
+use crate::send::rooms::Rooms;
 use crate::send::transport::Transport;
 use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
@@ -34,6 +35,8 @@ pub struct LanesParts {
     pub clock: Clock,
     /// Requests that may be under way at once, over all destinations.
     pub sends: usize,
+    /// What large events may take in memory that are being sent, all together.
+    pub bytes: usize,
     /// Gives a number between -1 and 1 for each retry; [`retry::dice`] outside tests.
     ///
     /// [`retry::dice`]: crate::send::retry::dice
@@ -61,6 +64,7 @@ impl Lanes {
                 queue: parts.queue,
                 settings: parts.settings.clone(),
                 courier,
+                rooms: Rooms::new(parts.bytes),
                 clock: clock.clone(),
                 jitter: parts.jitter,
                 told: Default::default(),
@@ -360,6 +364,7 @@ mod tests {
             console: Arc::new(Mutex::new(std::io::sink())),
             clock: clock.clone(),
             sends: 8,
+            bytes: 1 << 20,
             jitter: || 0.0,
         });
         let mut schedule = Schedule::new(lanes.worker.clone());
