@@ -55,7 +55,7 @@ impl Engine {
         };
         match self.load(&head) {
             // It was removed while it was read.
-            Err(Fault::Damaged(_)) if self.is_removed(head.first) => Ok(None),
+            Err(fault) if fault.is_damage() && self.is_removed(head.first) => Ok(None),
             page => page.map(Some),
         }
     }
@@ -113,7 +113,7 @@ impl Engine {
         }
         let mut range = key::head(from)..key::all(b"h").end;
         loop {
-            let heads = self.store.scan(range.clone(), STEP)?;
+            let heads = self.store.scan_around(range.clone(), STEP)?;
             let Some((last, _)) = heads.last() else {
                 return Ok(None);
             };
@@ -147,8 +147,15 @@ impl Engine {
 }
 
 fn read_chunks(store: &Store, of: Of) -> Result<Option<Bytes>, Fault> {
-    chunk::join(of, |n| match of.kind {
-        Kind::Page => store.get(&key::page_chunk(of.sequence, n)),
-        Kind::Copy | Kind::Sent => store.get(&key::body_chunk(of.sequence, of.lane, n)),
+    chunk::join(of, |n| {
+        let key = match of.kind {
+            Kind::Page => key::page_chunk(of.sequence, n),
+            Kind::Copy | Kind::Sent => key::body_chunk(of.sequence, of.lane, n),
+        };
+        let value = store.get(&key);
+        if value.as_ref().is_err_and(Fault::is_damage) {
+            store.examine(&key)?;
+        }
+        value
     })
 }
