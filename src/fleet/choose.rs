@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::gogs::{Gogs, GogsError, Listed};
+use super::error::GogsError;
+use super::gogs::Gogs;
+use super::listing::Listed;
 use crate::plan::Patterns;
 
 /// What somebody asks to have looked after.

@@ -1,18 +1,17 @@
 //! Speaks Gogs' REST API: one request at a time, not too many a second, with the token in a
 //! header of its own that goes nowhere else. No redirect is followed.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::error::GogsError;
 use super::hook::RemoteHook;
 use crate::clock::Clock;
 use crate::delivery::Reason;
@@ -32,70 +31,19 @@ const WAITS: [Duration; 3] = [
     Duration::from_secs(4),
 ];
 
-/// Gogs gives at most 50 by default; a smaller page is no sign of the last one.
-const PAGE: &str = "50";
-
 /// The API of one Gogs. Without `Debug`: it holds a token.
 pub struct Gogs {
     /// With `/api/v1`.
     base: Url,
     token: SecretString,
+    /// A secret that was sent, and that no answer may bring to light.
+    hidden: Option<SecretString>,
     transport: Transport,
     clock: Clock,
     /// Between two requests.
     pause: Duration,
     /// When the next request may go, on [`Clock::elapsed`].
     next: Duration,
-}
-
-/// A repository, as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// `owner/name`.
-    pub name: String,
-    /// Whether the token's user administers it; lists of strangers' repositories do not say.
-    pub admin: Option<bool>,
-}
-
-/// Why Gogs did not do what it was asked. Never holds a token, a secret or a hook's URL.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GogsError {
-    #[error("{0} is no URL of a Gogs; it starts with http:// or https:// and holds no password")]
-    Address(String),
-    #[error("the token has signs in it that no token has")]
-    TokenText,
-    #[error("no Gogs answers at {host}: {words}")]
-    Unreachable { host: String, words: String },
-    #[error(
-        "Gogs does not accept the token (401); its owner makes one under \
-         Your Settings → Applications"
-    )]
-    Token,
-    #[error("the token's user does not administer the repository (403)")]
-    Forbidden,
-    #[error("there is no such repository, or the token's user cannot see it (404)")]
-    NotFound,
-    #[error("{host} answers with a redirect, which is not followed; give its target with --url")]
-    Redirect { host: String },
-    #[error("{host} does not answer like a Gogs (status {status}); is the URL its whole address?")]
-    NotGogs { host: String, status: u16 },
-    #[error("Gogs answered {status}{said}")]
-    Refused { status: u16, said: String },
-    #[error("this Gogs does not take {0} as it was asked to; it may be too old for it")]
-    NotTaken(&'static str),
-}
-
-impl GogsError {
-    /// Whether the next request would end the same way.
-    pub fn ends_it(&self) -> bool {
-        matches!(
-            self,
-            GogsError::Token
-                | GogsError::Unreachable { .. }
-                | GogsError::Redirect { .. }
-                | GogsError::NotGogs { .. }
-        )
-    }
 }
 
 impl Gogs {
@@ -109,11 +57,10 @@ impl Gogs {
         rate: Window,
         (transport, clock): (Transport, Clock),
     ) -> Result<Gogs, GogsError> {
-        let address = || GogsError::Address(shown(url));
-        let mut base = Url::parse(url).map_err(|_| address())?;
+        let mut base = Url::parse(url).map_err(|_| GogsError::Address)?;
         let is_web = matches!(base.scheme(), "http" | "https");
         if !is_web || !base.username().is_empty() || base.password().is_some() {
-            return Err(address());
+            return Err(GogsError::Address);
         }
         base.set_query(None);
         base.set_fragment(None);
@@ -123,6 +70,7 @@ impl Gogs {
         let gogs = Gogs {
             base,
             token,
+            hidden: None,
             transport,
             next: clock.elapsed(),
             clock,
@@ -154,27 +102,6 @@ impl Gogs {
         name.map(str::to_owned).ok_or_else(|| self.not_gogs(200))
     }
 
-    /// All repositories that the token's user owns or has a share in.
-    ///
-    /// # Errors
-    /// Those of every request.
-    pub async fn repositories(&mut self) -> Result<Vec<Listed>, GogsError> {
-        let path = self.path(&["user", "repos"]);
-        self.pages(path, Some).await
-    }
-
-    /// All public repositories. Private ones of others no request of Gogs lists.
-    ///
-    /// # Errors
-    /// Those of every request.
-    pub async fn public_repositories(&mut self) -> Result<Vec<Listed>, GogsError> {
-        let mut path = self.path(&["repos", "search"]);
-        // Gogs looks for this within names by SQL's LIKE, and takes nothing for a dot.
-        path.query_pairs_mut().append_pair("q", "%");
-        self.pages(path, |mut answer| Some(answer.get_mut("data")?.take()))
-            .await
-    }
-
     /// All hooks of a repository; Gogs does not page them.
     ///
     /// # Errors
@@ -201,16 +128,8 @@ impl Gogs {
         // Gogs makes hooks inactive unless it is told otherwise.
         let hook = json!({ "type": "gogs", "config": config, "events": events, "active": true });
         let path = self.hooks_path(repository, None);
-        let made = self.change(Method::POST, path, &hook).await;
-        made.map_err(|error| match (error, secret) {
-            (GogsError::Refused { status, said }, Some(secret))
-                if said.contains(secret.expose_secret()) =>
-            {
-                let said = String::new();
-                GogsError::Refused { status, said }
-            }
-            (error, _) => error,
-        })
+        self.hidden = secret.cloned();
+        self.change(Method::POST, path, &hook).await
     }
 
     /// Puts everything of a hook right but its type and secret, which cannot be edited.
@@ -255,33 +174,7 @@ impl Gogs {
         self.call(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// Reads pages until one brings nothing new, which is right for lists that have no pages too.
-    /// Gogs' `Link` header would not do: it leaves out what was asked for.
-    async fn pages(
-        &mut self,
-        path: Url,
-        list: fn(Value) -> Option<Value>,
-    ) -> Result<Vec<Listed>, GogsError> {
-        let (mut all, mut seen) = (Vec::new(), HashSet::new());
-        for page in 1_u32.. {
-            let mut path = path.clone();
-            path.query_pairs_mut()
-                .append_pair("page", &page.to_string())
-                .append_pair("limit", PAGE);
-            let answer: Value = self.get(path).await?;
-            let listed = list(answer).and_then(|it| serde_json::from_value(it).ok());
-            let listed: Vec<ListedRepository> = listed.ok_or_else(|| self.not_gogs(200))?;
-            let before = all.len();
-            let new = |it: &ListedRepository| seen.insert(it.full_name.to_lowercase());
-            all.extend(listed.into_iter().filter(new).map(Listed::from));
-            if all.len() == before {
-                break;
-            }
-        }
-        Ok(all)
-    }
-
-    fn path(&self, parts: &[&str]) -> Url {
+    pub(super) fn path(&self, parts: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.extend(parts);
@@ -298,7 +191,7 @@ impl Gogs {
     }
 
     /// Asks, and asks again when the server fails.
-    async fn get<T: DeserializeOwned>(&mut self, path: Url) -> Result<T, GogsError> {
+    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: Url) -> Result<T, GogsError> {
         let mut waits = WAITS.into_iter();
         let answer = loop {
             let failure = match self.call(Method::GET, &path, None).await {
@@ -393,54 +286,16 @@ impl Gogs {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let said = body["message"].as_str().or(body[0]["message"].as_str());
         let said = said.filter(|it| it.len() <= 200 && !it.contains("://"));
-        let said = said.filter(|it| !it.contains(self.token.expose_secret()));
+        let hidden = [Some(&self.token), self.hidden.as_ref()];
+        let mut hidden = hidden.into_iter().flatten();
+        let said = said.filter(|it| !hidden.any(|word| it.contains(word.expose_secret())));
         said.map(|it| format!(": {it}")).unwrap_or_default()
     }
 
-    fn not_gogs(&self, status: u16) -> GogsError {
+    pub(super) fn not_gogs(&self, status: u16) -> GogsError {
         GogsError::NotGogs {
             host: self.host().to_owned(),
             status,
-        }
-    }
-}
-
-impl GogsError {
-    /// Whether a question may be answered when it is asked again.
-    fn may_pass(&self) -> bool {
-        match self {
-            GogsError::Unreachable { .. } => true,
-            GogsError::Refused { status, .. } => *status == 429 || *status >= 500,
-            _ => false,
-        }
-    }
-}
-
-/// An URL as it was given, without what may be a password.
-fn shown(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => url.to_owned(),
-    }
-}
-
-#[derive(Deserialize)]
-struct ListedRepository {
-    full_name: String,
-    #[serde(default)]
-    permissions: Option<Permissions>,
-}
-
-#[derive(Deserialize)]
-struct Permissions {
-    admin: bool,
-}
-
-impl From<ListedRepository> for Listed {
-    fn from(repository: ListedRepository) -> Listed {
-        Listed {
-            name: repository.full_name,
-            admin: repository.permissions.map(|it| it.admin),
         }
     }
 }

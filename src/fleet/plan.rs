@@ -86,6 +86,16 @@ impl Plan {
     pub fn is_done(&self) -> bool {
         self.keep == Keep::AsItIs && self.retire.is_empty()
     }
+
+    /// Whether it makes a hook active beside one that is.
+    pub fn doubles(&self) -> bool {
+        let activates = match &self.keep {
+            Keep::AsItIs => false,
+            Keep::Repair { drift, .. } => drift.contains(&Drift::Inactive),
+            Keep::Make(_) => true,
+        };
+        activates && self.retire.iter().any(|old| old.active)
+    }
 }
 
 /// Why a hook of the relay cannot be the one, however it is edited.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::gogs::{Gogs, GogsError};
+use super::error::GogsError;
+use super::gogs::Gogs;
 use super::plan::{Fault, Keep, Plan, Retire, Wanted, plan};
 use super::report::{Action, Outcome, Report};
 use super::{RemoteHook, Unaccepted};
@@ -49,7 +50,7 @@ impl Sync<'_> {
     }
 
     /// Looks at every repository and then does what is to be done. `ready` is asked once before
-    /// the first hook is made.
+    /// the first change.
     ///
     /// # Errors
     /// What `ready` says; nothing was done then.
@@ -63,10 +64,7 @@ impl Sync<'_> {
         if report.stopped.is_some() {
             return Ok(report);
         }
-        if tasks
-            .iter()
-            .any(|task| matches!(task.plan.keep, Keep::Make(_)))
-        {
+        if !tasks.is_empty() {
             ready().await?;
         }
         let mut retiring = Vec::new();
@@ -130,12 +128,12 @@ impl Sync<'_> {
     async fn establish(&mut self, task: &Task, outcome: &mut Outcome) -> Result<(), Trouble> {
         let (repository, plan) = (task.repository.as_str(), &task.plan);
         let (url, events) = (self.wanted.address.url(), &self.wanted.events);
+        if !self.folds && plan.doubles() {
+            return Err(Trouble::NotFolded);
+        }
         match &plan.keep {
             Keep::AsItIs => {}
             Keep::Make(_) => {
-                if !self.folds && plan.retire.iter().any(|old| old.active) {
-                    return Err(Trouble::NotFolded);
-                }
                 let made = self.gogs.make(repository, url, self.secret, events).await?;
                 outcome.did(Action::Make, Some(made.id), &plan.keep);
                 self.verify(&made)?;

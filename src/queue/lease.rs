@@ -276,14 +276,11 @@ impl Engine {
     }
 
     fn bury_if_damaged(&self, lane: LaneId, event: u64, fault: &Fault) -> Result<(), QueueError> {
-        match fault {
-            // The database panics on some damage.
-            Fault::Damaged(_) | Fault::Panicked => {
-                self.bury_unreadable(lane, event);
-                Ok(())
-            }
-            _ => Err(QueueError::Unavailable),
+        if !fault.is_damage() {
+            return Err(QueueError::Unavailable);
         }
+        self.bury_unreadable(lane, event);
+        Ok(())
     }
 }
 

@@ -44,7 +44,8 @@ impl Merging {
             let shared = engine.shared();
             (shared.log, shared.appends.len())
         };
-        if load >= LOAD || !engine.disk.has_room() {
+        // What is damaged is not arranged anew.
+        if load >= LOAD || engine.store.is_wounded() || !engine.disk.has_room() {
             return Ok(false);
         }
         if self
@@ -133,7 +134,7 @@ impl Merged {
             let page = match engine.page(part.first) {
                 Ok(page) => page.filter(|page| page.range() == part.range()),
                 // It stays as it is, and is told of where it is needed.
-                Err(Fault::Damaged(_)) => None,
+                Err(fault) if fault.is_damage() => None,
                 Err(fault) => return Err(fault),
             };
             let Some(page) = page else { break };

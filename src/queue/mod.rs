@@ -65,6 +65,7 @@ mod trail;
 mod view;
 mod walk;
 mod witness;
+mod wounds;
 mod writer;
 
 use std::sync::Arc;

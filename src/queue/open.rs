@@ -41,13 +41,10 @@ pub(super) fn open(
     })
 }
 
-fn is_damage(error: &anyhow::Error) -> bool {
+pub(super) fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
-    causes.any(|cause| {
-        cause.is::<Damaged>()
-            || (cause.downcast_ref())
-                .is_some_and(|fault| matches!(fault, Fault::Damaged(_) | Fault::Panicked))
-    })
+    causes
+        .any(|cause| cause.is::<Damaged>() || (cause.downcast_ref()).is_some_and(Fault::is_damage))
 }
 
 fn open_store(
@@ -160,12 +157,19 @@ fn marks(store: &Store) -> anyhow::Result<Log> {
 
 /// New events and records are written at the ends of their ranges: those must be sound.
 fn check_ends(store: &Store, next: u64) -> Result<(), Fault> {
-    let ends = [
+    let mut ends = ends(next).into_iter();
+    ends.try_for_each(|end| store.get(&end).map(drop))
+}
+
+/// Where what comes next is written.
+pub(super) fn ends(next: u64) -> [Key; 5] {
+    [
         key::page_chunk(next, 0),
+        key::head(next),
         key::record(next, 0),
         key::body_chunk(next, 0, 0),
-    ];
-    ends.iter().try_for_each(|end| store.get(end).map(drop))
+        key::mark("next"),
+    ]
 }
 
 fn number(store: &Store, name: &str) -> anyhow::Result<Option<u64>> {

@@ -120,20 +120,29 @@ impl Pending {
         }
     }
 
-    /// Gives up what cannot be written; gives those keys.
-    pub(super) fn give_up(&mut self, mut can_be_written: impl FnMut(&[u8]) -> bool) -> Vec<Key> {
+    /// Gives up what cannot be written; gives it to who asks.
+    pub(super) fn give_up(
+        &mut self,
+        mut can_be_written: impl FnMut(&[u8]) -> bool,
+    ) -> Vec<(Key, Unwritten)> {
         let mut given_up = Vec::new();
         for group in &mut self.groups {
-            group.writes.retain(|(key, _)| {
+            group.writes.retain(|(key, value)| {
                 let keeps = can_be_written(key);
                 if !keeps {
                     self.latest.remove(key);
-                    given_up.push(key.clone());
+                    given_up.push((key.clone(), value.clone()));
                 }
                 keeps
             });
         }
         given_up
+    }
+
+    /// The keys of all that waits, one or many times.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let writes = self.groups.iter().flat_map(|group| &group.writes);
+        writes.map(|(key, _)| key)
     }
 
     /// `None` when the disk has the last word.

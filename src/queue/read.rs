@@ -70,7 +70,7 @@ impl Engine {
         };
         match self.load(&head, room) {
             // It was removed while it was read.
-            Err(Fault::Damaged(_)) if self.is_removed(head.first) => Ok(None),
+            Err(fault) if fault.is_damage() && self.is_removed(head.first) => Ok(None),
             page => page.map(Some),
         }
     }
@@ -128,7 +128,7 @@ impl Engine {
         }
         let mut range = key::head(from)..key::all(b"h").end;
         loop {
-            let heads = self.store.scan(range.clone(), STEP)?;
+            let heads = self.store.scan_around(range.clone(), STEP)?;
             let Some((last, _)) = heads.last() else {
                 return Ok(None);
             };
@@ -163,10 +163,15 @@ impl Engine {
 
 fn read_chunks(store: &Store, of: Of, room: &Room) -> Result<Option<Bytes>, Fault> {
     chunk::join(of, |n| {
-        let value = match of.kind {
-            Kind::Page => store.get(&key::page_chunk(of.sequence, n)),
-            Kind::Copy | Kind::Sent => store.get(&key::body_chunk(of.sequence, of.lane, n)),
-        }?;
+        let key = match of.kind {
+            Kind::Page => key::page_chunk(of.sequence, n),
+            Kind::Copy | Kind::Sent => key::body_chunk(of.sequence, of.lane, n),
+        };
+        let value = store.get(&key);
+        if value.as_ref().is_err_and(Fault::is_damage) {
+            store.examine(&key)?;
+        }
+        let value = value?;
         if n == 0
             && let Some(first) = &value
             && let Some(bytes) = chunk::large(first)?

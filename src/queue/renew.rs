@@ -34,7 +34,8 @@ impl Renewal {
         }
         let is_quiet = now.saturating_sub(self.appended_at) >= A_WHILE;
         let due = if is_quiet { QUIET } else { BUSY };
-        if self.is_over || engine.store.written() < due {
+        // Opening anew may end what can still be read of a damaged one.
+        if self.is_over || engine.store.is_wounded() || engine.store.written() < due {
             return Ok(());
         }
         match engine.store.renew() {

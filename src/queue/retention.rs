@@ -29,6 +29,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(60);
 const RESERVE_EVERY: Duration = Duration::from_secs(1);
 /// So many chunks of a copy are written together: they must fit a commit beside a page.
 const COPIED: usize = 12;
+/// So long nothing is removed after a part of the database could not be read.
+const REST: Duration = Duration::from_secs(60);
 /// At most so many pages go in one step.
 const PAGES: usize = 4;
 
@@ -44,6 +46,7 @@ pub(super) struct Retention {
     summaries: Summaries,
     alive_at: Duration,
     reserve_at: Duration,
+    rests_until: Duration,
 }
 
 impl Retention {
@@ -57,18 +60,35 @@ impl Retention {
             summaries: Summaries::default(),
             alive_at: engine.clock.elapsed() + ALIVE_EVERY,
             reserve_at: engine.clock.elapsed() + RESERVE_EVERY,
+            rests_until: Duration::ZERO,
         }
     }
 
-    /// Does what is due, unless the disk is behind already.
+    /// Does what is due, unless the disk is behind already. What cannot be read is left for
+    /// `salvage`.
     pub(super) fn step(
         &mut self,
         engine: &Engine,
         duplicates: &mut Duplicates,
     ) -> Result<(), Fault> {
         self.say_alive(engine);
-        let mut is_behind = self.settle_ranges(engine)?;
         self.look_after_reserve(engine);
+        let now = engine.clock.elapsed();
+        if now < self.rests_until {
+            return Ok(());
+        }
+        match self.remove_some(engine, duplicates) {
+            Err(fault) if fault.is_damage() && !engine.store.is_half_written() => {
+                warn!(error = %fault, "what is old cannot be removed where the queue is damaged");
+                self.rests_until = now + REST;
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn remove_some(&mut self, engine: &Engine, duplicates: &mut Duplicates) -> Result<(), Fault> {
+        let mut is_behind = self.settle_ranges(engine)?;
         let settled_from = std::mem::replace(&mut engine.shared().settled_from, u64::MAX);
         for walk in [&mut self.history, &mut self.dead] {
             walk.go_back_to(settled_from);
@@ -226,9 +246,8 @@ impl Engine {
 
     /// At most so many heads that begin at or after `from`.
     pub(super) fn some_heads(&self, from: u64, at_most: usize) -> Result<Vec<Head>, Fault> {
-        let heads = self
-            .store
-            .scan(key::head(from)..key::all(b"h").end, at_most)?;
+        let heads = key::head(from)..key::all(b"h").end;
+        let heads = self.store.scan_around(heads, at_most)?;
         let heads = heads.iter().map(|(key, value)| {
             let first = key::first_of_head(key).ok_or(chunk::Damaged)?;
             Head::decode(first, value)
@@ -242,7 +261,7 @@ impl Engine {
         let end = head.range().end;
         let entries = match self.page(head.first) {
             Ok(page) => page,
-            Err(Fault::Damaged(_)) => None,
+            Err(fault) if fault.is_damage() => None,
             Err(fault) => return Err(fault),
         };
         let mut shared = self.shared();
@@ -313,6 +332,9 @@ impl Engine {
     /// Whether a dead letter or a delivery that waits on its own needs the event.
     pub(super) fn is_needed(&self, shared: &Shared, event: u64) -> Result<bool, Fault> {
         let range = key::record(event, 0)..key::record(event + 1, 0);
+        if self.store.is_wounded_in(&range) {
+            return Ok(true);
+        }
         let records = self.scan(shared, range, usize::MAX >> 1)?;
         let mut records = records
             .iter()
@@ -344,7 +366,7 @@ impl Engine {
             Some(pending) => pending.map(|value| value.to_vec()),
             None => match self.store.get(&first) {
                 // It stays where it cannot be read.
-                Err(Fault::Damaged(_)) => return Ok(()),
+                Err(fault) if fault.is_damage() => return Ok(()),
                 stored => stored?.map(|value| value.to_vec()),
             },
         };

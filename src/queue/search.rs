@@ -89,7 +89,7 @@ impl<'a> Search<'a> {
             self.log_below = event;
             match self.engine.page(event) {
                 // What cannot be read does not hide the rest.
-                Err(Fault::Damaged(_)) => None,
+                Err(fault) if fault.is_damage() => None,
                 page => page?.and_then(|page| page.get(event).cloned()),
             }
         } else {

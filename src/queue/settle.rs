@@ -115,8 +115,11 @@ impl Engine {
     /// Buries a delivery whose event cannot be read, so that the lane goes on.
     pub(super) fn bury_unreadable(&self, lane: LaneId, event: u64) {
         let mut shared = self.shared();
-        error!(event.id = event, destination.name = %shared.lane(lane).destination,
-            "stored event {event} cannot be read");
+        // Of a damage that takes many it is told once.
+        if !self.store.is_wounded() {
+            error!(event.id = event, destination.name = %shared.lane(lane).destination,
+                "stored event {event} cannot be read");
+        }
         let known = self.record(&shared, event, lane);
         let waits_beside = (known.as_ref()).is_some_and(|record| record.state == State::Waiting);
         let record = known.unwrap_or_else(|| Record::waiting(About::unknown(), None, 1));

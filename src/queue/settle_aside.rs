@@ -70,7 +70,7 @@ impl Engine {
         };
         let page = match self.page(head.first) {
             Ok(page) => page,
-            Err(Fault::Damaged(_)) => None,
+            Err(fault) if fault.is_damage() => None,
             Err(fault) => return Err(fault),
         };
         let from = aside.at.max(head.first);

@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,13 +22,19 @@ use crate::queue::inspect;
 use crate::queue::key::Key;
 use crate::queue::lock;
 use crate::queue::witness::{self, Testimony, Witness};
+use crate::queue::wounds::Wounds;
 
 pub(super) use sled::IVec as Value;
+
+/// Keys and their values.
+pub(super) type Entries = Vec<(Value, Value)>;
 
 /// sled's own default is 1 GB.
 const CACHE: u64 = 8 << 20;
 /// See [`Store::let_go`].
 const USES: usize = 8;
+/// More parts than one flipped bit can spoil.
+const WRITE_TRIES: u32 = 16;
 /// sled's old handle holds its lock for some milliseconds after closing.
 const LOCK_TRIES: u32 = 100;
 
@@ -41,6 +47,9 @@ pub(super) struct Store {
     #[cfg(test)]
     pub(super) failing_syncs: std::sync::atomic::AtomicU32,
     witness: Witness,
+    pub(super) wounds: Wounds,
+    /// A write broke off: memory may hold a part of it.
+    is_half_written: AtomicBool,
     /// Held until the queue is closed for good.
     lock: Mutex<Option<File>>,
 }
@@ -67,6 +76,13 @@ pub(super) enum Fault {
     /// Nothing is wrong, but whoever reads it has to ask for room in memory first.
     #[error("the event takes {0} bytes of memory")]
     Large(usize),
+}
+
+impl Fault {
+    /// What is on the disk is not what was written. The database panics on some of it.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Fault::Damaged(_) | Fault::Panicked)
+    }
 }
 
 impl From<sled::Error> for Fault {
@@ -138,6 +154,8 @@ impl Store {
             folder: folder.to_owned(),
             handle: RwLock::new(Some(handle)),
             written: AtomicU64::new(0),
+            wounds: Wounds::default(),
+            is_half_written: AtomicBool::new(false),
             #[cfg(test)]
             failing_syncs: std::sync::atomic::AtomicU32::new(0),
             lock: Mutex::new(Some(lock)),
@@ -149,11 +167,7 @@ impl Store {
     }
 
     /// At most `limit` of the entries in `range`, in order.
-    pub(super) fn scan(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Value, Value)>, Fault> {
+    pub(super) fn scan(&self, range: Range<Key>, limit: usize) -> Result<Entries, Fault> {
         self.with(|handle| {
             Ok(handle
                 .db
@@ -164,15 +178,40 @@ impl Store {
     }
 
     /// At most `limit` of the entries in `range`, from its end.
-    pub(super) fn scan_back(
-        &self,
-        range: Range<Key>,
-        limit: usize,
-    ) -> Result<Vec<(Value, Value)>, Fault> {
+    pub(super) fn scan_back(&self, range: Range<Key>, limit: usize) -> Result<Entries, Fault> {
         self.with(|handle| {
             let entries = handle.db.range(range).rev().take(limit);
             Ok(entries.collect::<Result<_, _>>()?)
         })
+    }
+
+    /// The same as far as it can be read, and what stopped it.
+    pub(super) fn scan_as_far(
+        &self,
+        range: Range<Key>,
+        limit: usize,
+        is_back: bool,
+    ) -> (Entries, Option<Fault>) {
+        let mut found = Entries::new();
+        if range.start >= range.end {
+            return (found, None);
+        }
+        let fault = self.with(|handle| {
+            let mut entries = handle.db.range(range);
+            while found.len() < limit {
+                let next = if is_back {
+                    entries.next_back()
+                } else {
+                    entries.next()
+                };
+                match next {
+                    Some(entry) => found.push(entry?),
+                    None => break,
+                }
+            }
+            Ok(())
+        });
+        (found, fault.err())
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -190,15 +229,15 @@ impl Store {
 
     /// Writes the batch, to be on stable storage only after the next commit.
     pub(super) fn write(&self, batch: Batch) -> Result<(), Fault> {
-        self.with(|handle| Ok(handle.db.apply_batch(batch.inner)?))
+        self.with_writing(|handle| again_if_damaged(|| handle.db.apply_batch(batch.inner.clone())))
     }
 
     /// Writes the batch; returns when it is on stable storage. After a crash all of it is there,
     /// or nothing.
     pub(super) fn commit(&self, batch: Batch) -> Result<(), Fault> {
         self.written.fetch_add(batch.bytes, Ordering::Relaxed);
-        self.with(|handle| {
-            handle.db.apply_batch(batch.inner)?;
+        self.with_writing(|handle| {
+            again_if_damaged(|| handle.db.apply_batch(batch.inner.clone()))?;
             self.make_stable(handle)
         })
     }
@@ -210,9 +249,9 @@ impl Store {
         &self,
         writes: impl Iterator<Item = (Key, Vec<u8>)>,
     ) -> Result<(), Fault> {
-        self.with(|handle| {
+        self.with_writing(|handle| {
             for (key, value) in writes {
-                handle.db.insert(key, value)?;
+                again_if_damaged(|| handle.db.insert(key.as_slice(), value.as_slice()))?;
             }
             self.make_stable(handle)
         })
@@ -266,7 +305,14 @@ impl Store {
         let handle = open_carefully(&self.folder)?;
         *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
         self.written.store(0, Ordering::Relaxed);
+        self.is_half_written.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether a write broke off since the database was opened: then nothing in memory is to be
+    /// trusted. A read that fails harms nothing.
+    pub(super) fn is_half_written(&self) -> bool {
+        self.is_half_written.load(Ordering::Relaxed)
     }
 
     /// Bytes in the batches that were committed since the database was opened.
@@ -329,6 +375,14 @@ impl Store {
         catch_unwind(AssertUnwindSafe(|| work(handle))).unwrap_or(Err(Fault::Panicked))
     }
 
+    fn with_writing<T>(&self, work: impl FnOnce(&Handle) -> Result<T, Fault>) -> Result<T, Fault> {
+        let written = self.with(work);
+        if written.is_err() {
+            self.is_half_written.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
     #[cfg(test)]
     fn fail_if_told(&self) -> io::Result<()> {
         let left = self.failing_syncs.load(Ordering::SeqCst);
@@ -343,6 +397,19 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Writes again what did not get through for damage. With a write the database may move an old
+/// part of its file that has nothing to do with it, and tries to move each only once as long as it
+/// is open: what stays in the way is where the write itself leads.
+fn again_if_damaged<T>(mut write: impl FnMut() -> Result<T, sled::Error>) -> Result<T, Fault> {
+    let mut tries = 1;
+    loop {
+        match write().map_err(Fault::from) {
+            Err(Fault::Damaged(_)) if tries < WRITE_TRIES => tries += 1,
+            done => return done,
+        }
     }
 }
 

@@ -113,7 +113,7 @@ impl Tally {
             let end = head.range().end.min(*to);
             let page = match engine.load(&head, &Room::any()) {
                 Ok(page) => Some(page),
-                Err(Fault::Damaged(_)) => None,
+                Err(fault) if fault.is_damage() => None,
                 Err(fault) => return Err(fault),
             };
             for event in head.first.max(*from)..end {

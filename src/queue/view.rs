@@ -1,4 +1,5 @@
-//! Ranges of keys as everybody sees them: what is pending over what is on disk.
+//! Ranges of keys as everybody sees them: what is pending over what is on disk. What damage has made
+//! unreadable is passed over.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +21,7 @@ impl Engine {
         let mut look = Look::new(range, limit);
         while look.goes_on() {
             let pending = look.pending(shared);
-            look.add(pending, self.store.scan(look.rest.clone(), limit)?);
+            look.add(pending, self.store.scan_around(look.rest.clone(), limit)?);
         }
         Ok(look.found)
     }
@@ -31,7 +32,7 @@ impl Engine {
         while look.goes_on() {
             // In this order, because what is pending goes to the disk meanwhile.
             let pending = look.pending(&self.shared());
-            look.add(pending, self.store.scan(look.rest.clone(), limit)?);
+            look.add(pending, self.store.scan_around(look.rest.clone(), limit)?);
         }
         Ok(look.found)
     }
@@ -42,7 +43,10 @@ impl Engine {
         look.is_back = true;
         while look.goes_on() {
             let pending = look.pending(&self.shared());
-            look.add(pending, self.store.scan_back(look.rest.clone(), limit)?);
+            look.add(
+                pending,
+                self.store.scan_back_around(look.rest.clone(), limit)?,
+            );
         }
         Ok(look.found)
     }

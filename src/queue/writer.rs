@@ -63,7 +63,7 @@ impl Writer {
     pub(super) fn run(mut self) {
         while self.wait_for_work() {
             if let Err(fault) = self.work()
-                && !self.recover(&fault)
+                && !self.get_past(&fault)
             {
                 break;
             }
@@ -124,8 +124,11 @@ impl Writer {
             began: self.engine.clock.elapsed(),
             events: requests.len(),
         };
-        let built = self.build(requests);
-        let built = match built {
+        let built = match self.build(requests) {
+            Some(built) if !self.takes(&built) => {
+                built.refuse(&QueueError::Unavailable);
+                None
+            }
             Some(built) => Some(self.write_large(built)?),
             None => None,
         };
@@ -138,6 +141,7 @@ impl Writer {
 
     /// One commit: what is pending, and the page if there is one.
     pub(super) fn commit(&mut self, built: Option<Built>) -> Result<(), Fault> {
+        self.give_up_what_is_damaged();
         let budget = if built.is_some() { SETTLEMENTS } else { WINDOW };
         let taken = self.engine.shared().pending.take(budget);
         if built.is_none() && taken.stamp().is_none() {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gogs_relay::clock::{Clock, Timestamp};
@@ -277,6 +277,8 @@ struct Outcome {
     /// Events that salvage brought back, and those that it could have.
     back: u64,
     whole: u64,
+    /// So long it took to open it, to deliver what it holds, and to take one more.
+    took: Duration,
 }
 
 /// A sound queue and where its pages begin.
@@ -313,8 +315,10 @@ impl Sound {
         let again = tempfile::tempdir().unwrap();
         copy_folder(copy.path(), again.path());
         let mut outcome = self.salvaged(copy.path()).await;
+        let began = Instant::now();
         let opened = tokio::time::timeout(PATIENCE, self.opened(again.path())).await;
         outcome.opened = opened.expect("the relay hangs on a damaged queue");
+        outcome.took = began.elapsed();
         outcome
     }
 
@@ -366,7 +370,7 @@ impl Sound {
         Outcome {
             back,
             whole: whole.len() as u64,
-            opened: false,
+            ..Outcome::default()
         }
     }
 
@@ -432,7 +436,7 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
         ("flips", number("DAMAGE_FLIPS", 8)),
         ("cuts", number("DAMAGE_CUTS", 4)),
     ] {
-        let (mut opened, mut back, mut whole) = (0, 0, 0);
+        let (mut opened, mut back, mut whole, mut slowest) = (0, 0, 0, Duration::ZERO);
         for sound in sounds.iter().cycle().take(times as usize) {
             let (at, bit) = (dice.below(sound.length), dice.below(8));
             let outcome = sound
@@ -449,11 +453,12 @@ async fn no_flipped_bit_and_no_cut_loses_an_event_in_silence() {
             opened += u64::from(outcome.opened);
             back += outcome.back;
             whole += outcome.whole;
+            slowest = slowest.max(outcome.took);
         }
         let [sound, _] = &sounds;
         figure!(
-            "seed {seed}: {times} {kind} of {} events in {} KiB: opened {opened}, refused {}; \
-             salvage brought back {back} of {} events, {whole} of them in whole chunks",
+            "seed {seed}: {times} {kind} of {} events in {} KiB: opened {opened}, refused {}, the \
+             slowest in {slowest:.1?}; salvage brought back {back} of {} events, {whole} of them in whole chunks",
             sound.events,
             sound.length >> 10,
             times - opened,

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::{Access, choose, remark, transport};
-use crate::cli::{Failure, Outcome, block_on, check, paint, print};
+use crate::cli::paint::{self, tame};
+use crate::cli::{Failure, Outcome, block_on, check, print};
 use crate::clock::Clock;
 use crate::fleet::{Fragment, Gogs, RemoteHook, fragment};
 use crate::plan::Patterns;
@@ -42,7 +43,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
     }
     match unread.as_slice() {
         [] => Ok(()),
-        unread => Err(anyhow!("these could not be read: {}", unread.join("; ")).into()),
+        unread => Err(anyhow!("these could not be read: {}", tame(&unread.join("; "))).into()),
     }
 }
 
@@ -55,7 +56,7 @@ async fn read(
     let (chosen, _) = choose(gogs, &args.access, patterns).await?;
     let (mut all, mut unread) = (Vec::new(), Vec::new());
     for repository in chosen.repositories {
-        paint::progress(&repository);
+        paint::progress(&tame(&repository));
         match gogs.hooks(&repository).await {
             Ok(hooks) => all.extend(hooks.into_iter().map(|hook| (repository.clone(), hook))),
             Err(error) if error.ends_it() => return Err(error.into()),

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use secrecy::SecretString;
 
 use super::paint::{self, tame};
@@ -15,7 +15,7 @@ use super::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::config::rate_in_words;
 use crate::destination::Window;
-use crate::fleet::{Chosen, Gogs, GogsError, Wish};
+use crate::fleet::{Chosen, Gogs, Wish};
 use crate::plan::Patterns;
 use crate::send::dial::SystemResolver;
 use crate::send::egress::Egress;
@@ -39,7 +39,7 @@ struct Access {
     #[arg(long)]
     url: String,
     /// An access token of whoever administers the repositories; better in a file or in the
-    /// environment, where other users of this machine do not see it [default: $GOGS_TOKEN]
+    /// environment, where other users of this machine do not see it [default: the variable `GOGS_TOKEN`]
     #[arg(long, conflicts_with = "token_file")]
     token: Option<SecretString>,
     /// The file that holds the token
@@ -101,7 +101,7 @@ async fn choose(
     gogs: &mut Gogs,
     access: &Access,
     fit: &Patterns,
-) -> Result<(Chosen, String), GogsError> {
+) -> anyhow::Result<(Chosen, String)> {
     paint::progress(&format!("asking {}", gogs.host()));
     let user = gogs.user().await?;
     let wish = Wish {
@@ -109,7 +109,14 @@ async fn choose(
         fit,
         everywhere: access.everywhere,
     };
-    Ok((gogs.choose(wish).await?, user))
+    let chosen = gogs.choose(wish).await?;
+    if chosen.repositories.is_empty() {
+        bail!(
+            "{} administers no repository that was asked for",
+            tame(&user)
+        );
+    }
+    Ok((chosen, user))
 }
 
 fn transport(egress: Egress, clock: &Clock) -> Transport {

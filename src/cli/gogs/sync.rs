@@ -70,15 +70,15 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
             clock,
         };
         let report = if args.dry_run {
-            sync.look(&chosen.repositories, paint::progress).await
+            sync.look(&chosen.repositories, progress).await
         } else {
             let ready = async || match args.no_ping {
                 true => Ok(()),
                 false => ping_all(&transport, wanted.address.url(), source).await,
             };
-            let synced = sync.run(&chosen.repositories, ready, paint::progress).await;
+            let synced = sync.run(&chosen.repositories, ready, progress).await;
             let url = wanted.address.url();
-            let refused = || format!("{} is not ready for hooks, so none was made", bare(url));
+            let refused = || format!("{} is not ready for hooks, so nothing was done", bare(url));
             synced.with_context(refused)?
         };
         Ok((report, chosen, user))
@@ -87,6 +87,10 @@ pub(super) fn run(path: &Path, args: &Args) -> Outcome {
     let (report, chosen, user) = done?;
     print(&report, &chosen, &user, args.json)?;
     verdict(&report)
+}
+
+fn progress(words: &str) {
+    paint::progress(&tame(words));
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -135,11 +139,14 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Without its mark.
+/// Without its mark, and without whatever else may be secret about it.
 fn bare(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_fragment(None);
-    url.to_string()
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 fn print(report: &Report, chosen: &Chosen, user: &str, json: bool) -> Outcome {

@@ -143,6 +143,13 @@ async fn one_repository_in_trouble_does_not_keep_the_others_from_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_nothing_fits_is_a_failure() {
+    let world = World::start(&["alice/a"]).await;
+    let ran = world.sync("--repos orbit/*").await;
+    ran.check(1, &["alice administers no repository that was asked for"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_repeats_a_secret_is_not_shown() {
     let world = World::start(&["alice/a"]).await;
     let echo = |request: &gogs_relay::standin::Received| {
