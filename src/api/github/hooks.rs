@@ -80,12 +80,14 @@ pub(super) async fn create(call: &Call<'_>, repository: Repository) -> Result<An
         Ok(Change::Create(draft))
     });
     let hook = made.await?;
+    let base = base(call);
+    // As it is made: its ping may be there before this answer is.
+    let shown = view(call, &hook, &base).to_string();
     if let Err(error) = ping::send(call, &hook).await {
         tracing::warn!(%error, "hook {} is made, but its ping is not", hook.id);
     }
-    let base = base(call);
     let location = Some(shapes::hook_url(&hook, &base));
-    let answer = json(StatusCode::CREATED, view(call, &hook, &base).to_string());
+    let answer = json(StatusCode::CREATED, shown);
     Ok(with_header(answer, LOCATION, location))
 }
 
