@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::known::Privacy;
 use super::pending::Pending;
-use super::repositories::Privacy;
 use super::{Hub, subscribed};
 use crate::delivery::Reason;
 use crate::hook::{Hook, Subscription};

@@ -1,10 +1,11 @@
 //! The hub: where readers subscribe to the events of repositories. A subscription is a hook.
 //!
-//! A reader's request becomes a [`Pending`] note; the `verifier` asks the reader whether it meant
+//! A reader's request becomes a [`Pending`] note; `verify` asks the reader whether it meant
 //! it, within the `limits`; who says so has a hook from then on, until the `keeper` ends it with its
 //! lease. The `repositories` know what is for everybody.
 
 mod keeper;
+mod known;
 mod limits;
 mod pending;
 mod question;
@@ -12,6 +13,7 @@ mod repositories;
 mod subscriptions;
 pub mod topic;
 mod verifier;
+mod verify;
 
 use std::sync::Arc;
 
@@ -28,8 +30,9 @@ use crate::queue::{Appended, Queue, QueueError};
 use crate::send::dial::Resolve;
 use crate::settings::{InForce, Settings};
 
+use known::Privacy;
 use limits::Limits;
-use repositories::{Privacy, Repositories};
+use repositories::Repositories;
 use verifier::Verifier;
 
 pub use pending::{Mode, Pending};
@@ -110,7 +113,7 @@ impl Hub {
 
     /// Asks readers and ends subscriptions until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let verifying = verifier::run(self.clone(), stop.clone());
+        let verifying = verify::run(self.clone(), stop.clone());
         let keeping = keeper::keep(&self, stop);
         tokio::join!(verifying, keeping);
     }
@@ -147,7 +150,7 @@ impl Hub {
     /// It was not asked, or did not confirm.
     pub async fn take_at_once(&self, pending: Pending) -> Result<(), Refused> {
         self.check_room(&pending)?;
-        verifier::verify_at_once(self, pending).await
+        verify::at_once(self, pending).await
     }
 
     fn check_room(&self, pending: &Pending) -> Result<(), Refused> {

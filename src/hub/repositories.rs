@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
+use super::known::{Known, Privacy};
 use super::limits::Limits;
 use crate::clock::Clock;
 use crate::config::Hub;
@@ -36,65 +37,6 @@ struct State {
     known: Mutex<HashMap<Key, Known>>,
     /// One note is written after the other, so that the last says what is so.
     writing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Known {
-    /// What the newest event says.
-    newest: Privacy,
-    event: EventId,
-    /// Events under way that do not say that it is public.
-    arriving: u32,
-    /// What is stored.
-    noted: Option<Privacy>,
-    /// The newest event of each name, if there is one that says that it is public.
-    latest: HashMap<String, Option<EventId>>,
-}
-
-/// Whether a repository is private. What is not known counts as private.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Privacy {
-    Public,
-    Private,
-    #[default]
-    Unknown,
-}
-
-impl Privacy {
-    fn of(facts: &Facts) -> Privacy {
-        match facts.private {
-            Some(false) => Privacy::Public,
-            Some(true) => Privacy::Private,
-            None => Privacy::Unknown,
-        }
-    }
-
-    fn code(self) -> u8 {
-        match self {
-            Privacy::Public => 1,
-            Privacy::Private => 2,
-            Privacy::Unknown => 3,
-        }
-    }
-
-    fn read(bytes: &[u8]) -> Privacy {
-        match bytes {
-            [1] => Privacy::Public,
-            [2] => Privacy::Private,
-            // Also what a later version may write.
-            _ => Privacy::Unknown,
-        }
-    }
-}
-
-impl Known {
-    fn privacy(&self) -> Privacy {
-        match self.arriving {
-            0 => self.newest,
-            _ if self.newest == Privacy::Public => Privacy::Unknown,
-            _ => self.newest,
-        }
-    }
 }
 
 impl Repositories {
@@ -304,24 +246,6 @@ impl Drop for Arriving {
             known.arriving = known.arriving.saturating_sub(1);
             known.newest = self.says;
         }
-    }
-}
-
-impl Known {
-    /// Takes an event over, unless a newer one has been; says whether it did.
-    fn take(&mut self, id: EventId, says: Privacy, name: &str) -> bool {
-        if id < self.event {
-            return false;
-        }
-        (self.event, self.newest) = (id, says);
-        match says {
-            Privacy::Public => {
-                self.latest.insert(name.to_owned(), Some(id));
-                self.latest.insert("*".to_owned(), Some(id));
-            }
-            Privacy::Private | Privacy::Unknown => self.latest.clear(),
-        }
-        true
     }
 }
 

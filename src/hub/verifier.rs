@@ -1,5 +1,5 @@
-//! Asks readers whether they meant what was asked for in their names: one question at a time to
-//! each host, each within the limits, some of them again when there was no answer.
+//! What waits to be asked, durably, and who may be asked now: one question at a time to each host,
+//! each within the limits, some of them again when there was no answer.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,17 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::limits::Limits;
 use super::pending::{self, Key, Mode, Pending};
 use super::question::{self, Said};
-use super::repositories::Privacy;
-use super::subscriptions::{self, Unchanged};
-use super::{Hub, Parts, Refused, seconds};
-use crate::clock::{Clock, Timestamp};
+use super::{Hub, Parts, Refused};
+use crate::clock::Clock;
 use crate::queue::{Queue, QueueError};
 use crate::send::dial::{LookUp, Resolve};
 use crate::send::transport::Transport;
@@ -32,14 +29,11 @@ const AT_ONCE: usize = 64;
 const OPEN_AT_ONCE: usize = 48;
 /// The waits before a reader that did not answer is asked again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(120)];
-/// After a fault of our own, everything rests so long.
-const PAUSE: Duration = Duration::from_secs(5);
-
 /// What waits to be asked.
 pub(super) struct Verifier {
     queue: Queue,
-    clock: Clock,
-    tasks: TaskTracker,
+    pub(super) clock: Clock,
+    pub(super) tasks: TaskTracker,
     limits: Arc<Limits>,
     /// For requests without credentials: counts what addresses it leads to.
     counted: Transport,
@@ -47,8 +41,8 @@ pub(super) struct Verifier {
     waiting: Mutex<HashMap<Key, Waiting>>,
     /// One note is written after the other, so that the last is the one that waits.
     writing: tokio::sync::Mutex<()>,
-    places: Arc<Semaphore>,
-    changed: Notify,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) changed: Notify,
 }
 
 struct Waiting {
@@ -114,7 +108,7 @@ impl Verifier {
     }
 
     /// Forgets a request, unless another has taken its place.
-    async fn forget(&self, pending: &Arc<Pending>) -> Result<(), QueueError> {
+    pub(super) async fn forget(&self, pending: &Arc<Pending>) -> Result<(), QueueError> {
         let _turn = self.writing.lock().await;
         let key = pending.key();
         if !self.is_current(pending) {
@@ -126,7 +120,7 @@ impl Verifier {
     }
 
     /// Forgets what was asked for before, about a subscription that has just been settled.
-    async fn forget_older(&self, key: Key) {
+    pub(super) async fn forget_older(&self, key: Key) {
         let older = self.waiting().get(&key).map(|it| it.pending.clone());
         if let Some(older) = older
             && let Err(error) = self.forget(&older).await
@@ -135,14 +129,14 @@ impl Verifier {
         }
     }
 
-    fn is_current(&self, pending: &Arc<Pending>) -> bool {
+    pub(super) fn is_current(&self, pending: &Arc<Pending>) -> bool {
         let waiting = self.waiting();
         let now = waiting.get(&pending.key());
         now.is_some_and(|it| Arc::ptr_eq(&it.pending, pending))
     }
 
     /// What may be asked now, or when to look again.
-    fn next(&self) -> Result<Arc<Pending>, Duration> {
+    pub(super) fn next(&self) -> Result<Arc<Pending>, Duration> {
         let now = self.clock.elapsed();
         let mut waiting = self.waiting();
         let asked = || waiting.values().filter(|it| it.is_asked);
@@ -172,7 +166,12 @@ impl Verifier {
         Err(rest.map(|it| it.due).min().unwrap_or(Duration::MAX))
     }
 
-    fn may_ask(&self, pending: &Pending, host: &str, now: Duration) -> Result<(), Duration> {
+    pub(super) fn may_ask(
+        &self,
+        pending: &Pending,
+        host: &str,
+        now: Duration,
+    ) -> Result<(), Duration> {
         if !pending.open {
             return Ok(());
         }
@@ -190,7 +189,7 @@ impl Verifier {
     }
 
     /// Asks once. The error is when it may be asked at all.
-    async fn ask(&self, hub: &Hub, pending: &Pending) -> Result<Said, Duration> {
+    pub(super) async fn ask(&self, hub: &Hub, pending: &Pending) -> Result<Said, Duration> {
         let transport = match pending.open {
             true => &self.counted,
             false => &self.plain,
@@ -205,7 +204,7 @@ impl Verifier {
     }
 
     /// Has it wait on, or says that it has been asked often enough.
-    fn put_off(&self, pending: &Arc<Pending>, until: Option<Duration>) -> bool {
+    pub(super) fn put_off(&self, pending: &Arc<Pending>, until: Option<Duration>) -> bool {
         let mut waiting = self.waiting();
         let Some(it) = waiting.get_mut(&pending.key()) else {
             return false;
@@ -239,129 +238,6 @@ impl Waiting {
             is_asked: false,
         }
     }
-}
-
-/// Asks what waits until `stop`. What is under way then waits for the next start.
-pub(super) async fn run(hub: Hub, stop: CancellationToken) {
-    let verifier = hub.verifier.clone();
-    loop {
-        let changed = verifier.changed.notified();
-        let place = verifier.places.clone().acquire_owned();
-        let Some(Ok(place)) = stop.run_until_cancelled(place).await else {
-            return;
-        };
-        let again = match verifier.next() {
-            Ok(pending) => {
-                let (hub, stop) = (hub.clone(), stop.clone());
-                verifier.tasks.spawn(async move {
-                    stop.run_until_cancelled(verify(&hub, &pending)).await;
-                    drop(place);
-                    hub.verifier.changed.notify_one();
-                });
-                continue;
-            }
-            Err(again) => again,
-        };
-        drop(place);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = changed => {}
-            () = verifier.clock.sleep_until(again) => {}
-        }
-    }
-}
-
-/// Asks one reader, and does what it confirms.
-async fn verify(hub: &Hub, pending: &Arc<Pending>) {
-    let verifier = &hub.verifier;
-    let asked = verifier.clock.now();
-    let said = match is_still_open(hub, pending).await {
-        true => verifier.ask(hub, pending).await,
-        false => Ok(Said::No("the topic is no longer for everybody".to_owned())),
-    };
-    let host = pending.callback.to_string();
-    let (mode, topic) = (pending.mode.name(), &pending.topic);
-    let is_over = match said {
-        Err(until) => !verifier.put_off(pending, Some(until)),
-        Ok(Said::Nothing(words)) => {
-            debug!("{host} did not say whether to {mode}: {words}");
-            !verifier.put_off(pending, None)
-        }
-        Ok(Said::No(words)) => {
-            debug!("{host} did not confirm {mode} of {topic}: {words}");
-            true
-        }
-        // Another request about the same subscription came meanwhile.
-        Ok(Said::Yes) if !verifier.is_current(pending) => false,
-        Ok(Said::Yes) => match confirm(hub, pending.clone(), asked).await {
-            Ok(()) | Err(Refused::TooMany) => true,
-            Err(error) => {
-                warn!("{mode} of {topic} by {host} waits on: {error}");
-                let until = verifier.clock.elapsed() + PAUSE;
-                !verifier.put_off(pending, Some(until))
-            }
-        },
-    };
-    if is_over && let Err(error) = verifier.forget(pending).await {
-        warn!(%error, "a request of {host} to the hub is still remembered");
-        verifier.put_off(pending, Some(verifier.clock.elapsed() + PAUSE));
-    }
-}
-
-/// The same while the reader's request waits for its answer.
-pub(super) async fn verify_at_once(hub: &Hub, pending: Pending) -> Result<(), Refused> {
-    let verifier = &hub.verifier;
-    let now = verifier.clock.elapsed();
-    let later = |until: Duration| Refused::Host(seconds(until.saturating_sub(now)));
-    let may_ask = verifier.may_ask(&pending, &pending.host(), now);
-    may_ask.map_err(later)?;
-    let place = verifier.places.try_acquire();
-    let _place = place.map_err(|_| Refused::Full)?;
-    let asked = verifier.clock.now();
-    match verifier.ask(hub, &pending).await.map_err(later)? {
-        Said::Yes => {
-            let (key, pending) = (pending.key(), Arc::new(pending));
-            confirm(hub, pending, asked).await?;
-            verifier.forget_older(key).await;
-            Ok(())
-        }
-        Said::No(words) | Said::Nothing(words) => Err(Refused::Unconfirmed(words)),
-    }
-}
-
-/// A subscription without credentials is only for what is for everybody still.
-async fn is_still_open(hub: &Hub, pending: &Pending) -> bool {
-    let settings = hub.settings();
-    match (&settings.config.hub, pending.mode) {
-        (_, Mode::Unsubscribe | Mode::Denied) => true,
-        (Some(of), Mode::Subscribe) => !pending.open || hub.is_open(of, &pending.repository).await,
-        (None, Mode::Subscribe) => false,
-    }
-}
-
-/// Makes, renews or ends the subscription.
-async fn confirm(hub: &Hub, pending: Arc<Pending>, asked: Timestamp) -> Result<(), Refused> {
-    let (mode, topic) = (pending.mode, pending.topic.clone());
-    let decide =
-        move |hooks: &crate::hooks::Hooks| subscriptions::confirmed(hooks, &pending, asked);
-    let hook = match hub.desk.change(decide).await? {
-        Ok(hook) => hook,
-        Err(Unchanged::Done) => return Ok(()),
-        Err(Unchanged::Full) => return Err(Refused::TooMany),
-    };
-    match mode {
-        Mode::Subscribe => info!("hook {} is subscribed to {topic}", hook.id),
-        Mode::Unsubscribe | Mode::Denied => info!("hook {} is unsubscribed from {topic}", hook.id),
-    }
-    // What held its lane is over: its reader has just answered.
-    if mode == Mode::Subscribe {
-        super::keeper::resume(hub, &hook.lane()).await;
-    }
-    // It may have turned private since the reader was asked.
-    if hub.repositories.privacy(&hook.repository).await == Privacy::Private {
-        hub.stirred.notify_one();
-    }
-    Ok(())
 }
 
 /// Looks names up, and counts the addresses that they lead to.
