@@ -30,6 +30,7 @@ use crate::send::retry;
 use crate::send::transport::Transport;
 use crate::send::verdict::Verdict;
 use crate::settings::{InForce, Opened, Settings, Switch};
+use crate::trail::Missed;
 
 /// What the relay listens to, set up by whoever starts it.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub struct Relay {
     pub reload: Reload,
     pub clock: Clock,
     pub hooks: Desk,
+    pub missed: Missed,
     settings: InForce,
     courier: Courier,
 }
@@ -87,6 +89,7 @@ pub async fn run(
             tracker.clone(),
         ),
         settings: in_force,
+        missed: Missed::default(),
         queue: queue.clone(),
         reload,
         clock: clock.clone(),
@@ -95,6 +98,8 @@ pub async fn run(
     relay.hooks.tidy_up(&opened.deleted).await;
     tracker.spawn(lanes.run(shutdown.clone(), grace));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
+    let follows = relay.missed.clone();
+    tracker.spawn(follows.follow(queue.clone(), clock.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
         Arc::new(front(&relay)),

@@ -10,6 +10,7 @@ mod destinations;
 mod given;
 mod hooks;
 mod init;
+mod missed;
 mod paint;
 mod panics;
 mod redeliver;
@@ -74,6 +75,8 @@ enum Command {
     /// See hooks that were added over the hook APIs, or delete one
     #[command(subcommand)]
     Hooks(hooks::Command),
+    /// Show pushes that never reached the relay
+    Missed(missed::Args),
     /// Have the running relay put in force what changed in relay.yaml and the templates
     Reload(reload::Args),
     /// Rebuild a damaged queue from what can still be read of it
@@ -132,6 +135,7 @@ fn run(args: Args) -> Outcome {
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
         Command::Hooks(command) => hooks::run(config, command),
+        Command::Missed(args) => missed::run(config, &args),
         Command::Reload(args) => reload::run(config, &args),
         Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),

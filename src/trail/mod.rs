@@ -1,7 +1,9 @@
 //! What became of deliveries, as scripts and people read it.
 
 mod hook;
+mod missed;
 mod view;
 
 pub use hook::hook;
-pub use view::{Keeps, delivery, delivery_line, event, explained, lane, missing};
+pub use missed::{Gap, Missed, WAIT};
+pub use view::{Keeps, delivery, delivery_line, event, explained, lane, missed, missing};
