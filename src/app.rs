@@ -189,6 +189,7 @@ fn build(queue: &Queue, settings: InForce, clock: Clock, console: Box<dyn Write 
         console: Arc::new(Mutex::new(console)),
         clock,
         sends: now.config.limits.sends,
+        bytes: now.config.limits.bytes_out(),
         jitter: retry::dice,
     })
 }

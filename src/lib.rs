@@ -13,7 +13,7 @@
 //!
 //! [`event`], [`delivery`], [`destination`], [`hook`] and [`clock`] are the nouns. [`admin`], [`api`],
 //! [`cli`] and [`config`] stand to the side; [`settings`] is what everything goes by, and [`reload`] replaces
-//! it; [`standin`] plays the services for tests and `demo`; [`app`] puts everything together.
+//! it; [`fleet`] looks after the hooks in Gogs itself; [`standin`] plays the services for tests and `demo`; [`app`] puts everything together.
 //!
 //! # Invariants
 //!
@@ -51,6 +51,7 @@ pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod fleet;
 pub mod standin;
 
 pub mod app;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
+use tracing::info;
 
 use super::Shared;
 use super::error::ApiError;
@@ -53,6 +54,10 @@ pub(super) async fn delete(
         Ok::<_, ApiError>(Change::Delete(hook.id))
     });
     let hook = deleted.await??;
+    info!(
+        "hook {id} of {} was deleted over the own API",
+        hook.repository.name
+    );
     Ok(Json(json!({ "deleted": hook.id })))
 }
 

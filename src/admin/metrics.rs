@@ -138,43 +138,45 @@ fn sums(relay: &Relay) -> BTreeMap<Arc<str>, Sum> {
 fn tell_of_destinations(text: &mut Text, relay: &Relay) {
     let sums = sums(relay);
     let now = relay.clock.now();
-    let age = |sum: &Sum| Some(now.since(sum.oldest?).as_secs());
-    type Number = (&'static str, &'static str, fn(&Sum) -> u64);
-    let numbers: [Number; 3] = [
+    type Number = (&'static str, &'static str, fn(&Sum, Timestamp) -> u64);
+    let numbers: [Number; 4] = [
         (
-            "waiting",
+            "gogs_relay_waiting",
             "Deliveries that wait, with those under way.",
-            |sum| sum.waiting,
+            |sum, _| sum.waiting,
         ),
         (
-            "dead_letters",
+            "gogs_relay_dead_letters",
             "Deliveries that were given up and are kept.",
-            |sum| sum.dead,
+            |sum, _| sum.dead,
         ),
         (
-            "held",
+            "gogs_relay_held",
             "Lanes that stand still until somebody or a probe resumes them.",
-            |sum| sum.held,
+            |sum, _| sum.held,
+        ),
+        (
+            "gogs_relay_oldest_waiting_seconds",
+            "Age of the oldest delivery that waits.",
+            |sum, now| sum.oldest.map_or(0, |oldest| now.since(oldest).as_secs()),
         ),
     ];
     for (name, help, number) in numbers {
-        let name = format!("gogs_relay_{name}");
-        text.family((&name, "gauge"), help);
+        text.family((name, "gauge"), help);
         for (destination, sum) in &sums {
-            text.sample(&name, &[("destination", destination)], number(sum));
+            text.sample(name, &[("destination", destination)], number(sum, now));
         }
     }
-    let name = "gogs_relay_oldest_waiting_seconds";
-    text.family((name, "gauge"), "Age of the oldest delivery that waits.");
-    for (destination, sum) in &sums {
-        text.sample(name, &[("destination", destination)], age(sum).unwrap_or(0));
-    }
+    tell_of_outcomes(text, &sums);
+}
+
+fn tell_of_outcomes(text: &mut Text, sums: &BTreeMap<Arc<str>, Sum>) {
     let name = "gogs_relay_attempts_total";
     text.family(
         (name, "counter"),
         "Attempts since the start, by how they ended.",
     );
-    for (destination, sum) in &sums {
+    for (destination, sum) in sums {
         for (reason, count) in &sum.attempts {
             let labels = [("destination", &**destination), ("reason", reason.label())];
             text.sample(name, &labels, *count);
@@ -185,7 +187,7 @@ fn tell_of_destinations(text: &mut Text, relay: &Relay) {
         (name, "counter"),
         "Deliveries settled since the start, by what became of them.",
     );
-    for (destination, sum) in &sums {
+    for (destination, sum) in sums {
         for (state, count) in &sum.settled {
             let labels = [("destination", &**destination), ("state", state.label())];
             text.sample(name, &labels, *count);

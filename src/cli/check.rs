@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::{Failure, Outcome, paint};
 use crate::config::{self, Admin, Config, Loaded, Problem, Severity};
 use crate::plan::Templates;
+use crate::send::egress::Egress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -77,6 +78,14 @@ pub(super) fn load_with_warnings(path: &Path) -> Result<Loaded, Failure> {
 /// variables that only the relay has.
 pub(super) fn load_admin(path: &Path) -> Result<Admin, Failure> {
     config::load_admin(path, &config::environment()).map_err(|problems| drawn(&problems))
+}
+
+/// How others are reached, where relay.yaml is there. The rest of it may be unfinished.
+pub(super) fn load_egress(path: &Path) -> Result<Egress, Failure> {
+    match path.exists() {
+        true => config::load_egress(path, &config::environment()).map_err(|it| drawn(&it)),
+        false => Ok(Egress::default()),
+    }
 }
 
 fn drawn(problems: &[Problem]) -> Failure {

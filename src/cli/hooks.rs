@@ -10,6 +10,7 @@ use super::api::{Address, Client, confirm, deliveries, text};
 use super::deliveries::to_the_second;
 use super::paint::{self, tame};
 use super::{Outcome, say};
+use crate::hook::Hook;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -23,6 +24,8 @@ pub(super) enum Command {
     },
     /// Show all that is known of one
     Show {
+        /// Its number, or the name of its lane (hook:7)
+        #[arg(value_parser = hook_id)]
         id: u64,
         /// Print the answer of the own API
         #[arg(long)]
@@ -32,6 +35,8 @@ pub(super) enum Command {
     },
     /// Remove one, and cancel what waits for it
     Delete {
+        /// Its number, or the name of its lane (hook:7)
+        #[arg(value_parser = hook_id)]
         id: u64,
         /// Do not ask
         #[arg(long)]
@@ -47,6 +52,11 @@ pub(super) fn run(config: &Path, command: Command) -> Outcome {
         Command::Show { id, json, address } => show(&Client::new(config, &address)?, id, json),
         Command::Delete { id, yes, address } => delete(&Client::new(config, &address)?, id, yes),
     }
+}
+
+fn hook_id(text: &str) -> Result<u64, String> {
+    let id = Hook::of_lane(text).or_else(|| text.parse().ok());
+    id.ok_or_else(|| "not the id of a hook; `gogs-relay hooks list` shows them".to_owned())
 }
 
 fn path(id: u64) -> String {

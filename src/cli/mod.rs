@@ -8,6 +8,7 @@ mod deliveries;
 mod demo;
 mod destinations;
 mod given;
+mod gogs;
 mod hooks;
 mod init;
 mod missed;
@@ -75,6 +76,10 @@ enum Command {
     /// See hooks that were added over the hook APIs, or delete one
     #[command(subcommand)]
     Hooks(hooks::Command),
+    /// Look after the hooks of a whole Gogs: install and repair them, change their secret, take
+    /// over those for chat services
+    #[command(subcommand)]
+    Gogs(gogs::Command),
     /// Show pushes that never reached the relay
     Missed(missed::Args),
     /// Have the running relay put in force what changed in relay.yaml and the templates
@@ -135,6 +140,7 @@ fn run(args: Args) -> Outcome {
         Command::Deliveries(command) => deliveries::run(config, command),
         Command::Destinations(command) => destinations::run(config, command),
         Command::Hooks(command) => hooks::run(config, command),
+        Command::Gogs(command) => gogs::run(config, command),
         Command::Missed(args) => missed::run(config, &args),
         Command::Reload(args) => reload::run(config, &args),
         Command::Salvage(args) => salvage::run(config, args),

@@ -13,6 +13,7 @@ use super::layers::{self, Node};
 use super::problem::{Found, Mark, Place, Problem, Severity};
 use super::yaml;
 use super::{Admin, Config, top};
+use crate::send::egress::Egress;
 
 /// Larger files are no configuration, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -80,6 +81,15 @@ pub fn load(
 pub fn load_admin(path: &Path, environment: &Environment) -> Result<Admin, Vec<Problem>> {
     let (admin, problems) = checked(path, environment, &top::check_admin)?;
     admin.ok_or(problems)
+}
+
+/// Reads `egress` alone, for a command that talks to others than the relay.
+///
+/// # Errors
+/// As those of [`load_admin`].
+pub fn load_egress(path: &Path, environment: &Environment) -> Result<Egress, Vec<Problem>> {
+    let (egress, problems) = checked(path, environment, &top::check_egress)?;
+    egress.ok_or(problems)
 }
 
 /// Gives what is to be made of the merged tree; `None` when an error was reported.

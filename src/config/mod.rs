@@ -37,9 +37,9 @@ mod yaml;
 pub use changes::Changes;
 pub use draw::draw;
 pub use environment::{Environment, environment};
-pub use load::{Loaded, Origin, Sets, load, load_admin};
+pub use load::{Loaded, Origin, Sets, load, load_admin, load_egress};
 pub use problem::{Problem, Severity};
-pub(crate) use units::time as time_in_words;
+pub(crate) use units::{rate as rate_in_words, time as time_in_words};
 
 /// The shipped relay.yaml, which runs as it is.
 pub const SHIPPED: &str = include_str!("../../relay.yaml");
@@ -102,7 +102,7 @@ pub struct Admin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub body: usize,
-    /// For all bodies under way together.
+    /// For all bodies under way together, in and out.
     pub bytes: usize,
     pub headers: usize,
     pub connections: usize,
@@ -113,6 +113,19 @@ pub struct Limits {
     /// Events in the log.
     pub backlog: u64,
     pub free_disk: u64,
+}
+
+impl Limits {
+    /// Of `bytes`, what is for bodies on their way in: three quarters.
+    pub fn bytes_in(&self) -> usize {
+        self.bytes - self.bytes_out()
+    }
+
+    /// Of `bytes`, what is for large bodies on their way out. A share of its own, so that
+    /// receivers that take them slowly keep nothing from coming in.
+    pub fn bytes_out(&self) -> usize {
+        self.bytes / 4
+    }
 }
 
 /// The APIs by which existing tools manage hooks.

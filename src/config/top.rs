@@ -13,6 +13,7 @@ use super::shapes::{
 };
 use super::{Admin, Config, Limits, Sets, api, destinations, egress, routes, sources};
 use crate::queue::Keep;
+use crate::send::egress::Egress;
 
 /// Keys that a later version will know. To ignore one would be to run without what it asks for.
 const LATER: [&str; 3] = ["tls", "hub", "queue"];
@@ -67,6 +68,11 @@ pub(super) fn check(check: &Check<'_>, root: &Node, sets: Sets<'_>) -> Option<Co
 /// What the tree says of the own API alone.
 pub(super) fn check_admin(check: &Check<'_>, root: &Node) -> Option<Admin> {
     admin(check, check.keys(root)?.required("admin")?)
+}
+
+/// The same for `egress`.
+pub(super) fn check_egress(check: &Check<'_>, root: &Node) -> Option<Egress> {
+    egress::check(check, check.keys(root)?.required("egress")?)
 }
 
 fn refuse_later(keys: &mut Keys<'_>) {

@@ -40,7 +40,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// `n/time`, where a lone unit is one of it: `1/s`, `30/60s`.
-pub(super) fn rate(text: &str) -> Option<Window> {
+pub(crate) fn rate(text: &str) -> Option<Window> {
     let (count, per) = text.split_once('/')?;
     let count = digits(count)?.try_into().ok()?;
     let per = time(per).or_else(|| time(&format!("1{per}")))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::registry::{Change, Hooks};
 use super::store;
@@ -83,7 +83,7 @@ impl Desk {
             false => store::write(&hooks, &hook),
         };
         self.queue.write_notes(notes).await?;
-        turn.put_in_force(before.with_hooks(Arc::new(hooks)))
+        turn.put_hook_in_force(before.with_hooks(Arc::new(hooks)), &hook.lane())
             .await?;
         let was_active = before.hooks.by_id(hook.id).is_none_or(|was| was.active);
         if is_deletion {
@@ -123,10 +123,8 @@ impl Desk {
     async fn clear(&self, id: u64) {
         let lane = format!("hook:{id}");
         match self.queue.discard(&lane, Range::All, None).await {
-            Ok(cancelled) => {
-                info!("hook {id} is deleted; {cancelled} deliveries to it are cancelled")
-            }
-            Err(QueueError::NoSuchLane(_)) => {}
+            // The queue logs how many.
+            Ok(_) | Err(QueueError::NoSuchLane(_)) => {}
             // The next start does it.
             Err(error) => {
                 return warn!(%error, "what waits for the deleted hook {id} stays for now");

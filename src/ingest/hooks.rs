@@ -37,8 +37,8 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Bodies under way take at most `limits.bytes` of memory together, or twice `limits.body` if
-    /// that is more.
+    /// Bodies on their way in take at most [`Limits::bytes_in`] of memory together, or twice
+    /// `limits.body` if that is more.
     pub fn new(limits: Limits, settings: InForce, queue: Queue, clock: Clock) -> Ingest {
         // A form needs the body and, decoded, at most as much again.
         let largest = limits.body.saturating_mul(2);
@@ -46,7 +46,7 @@ impl Ingest {
             limits,
             clock,
             queue,
-            budget: Budget::new(limits.bytes, largest),
+            budget: Budget::new(limits.bytes_in(), largest),
             settings,
         }
     }

@@ -5,13 +5,11 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use crate::queue::page::{Entry, Page};
+use crate::queue::page::{self, Entry, Page};
+use crate::queue::room::{Room, Roomy, Shared};
 
 /// In bytes, roughly.
 const ROOM: usize = 8 << 20;
-/// A page over this is not kept, or a few would push out all others: it is here as long as
-/// somebody has its event.
-const LARGE: usize = 1 << 20;
 
 /// Decoded pages by first sequence; the one unused longest goes first.
 #[derive(Debug, Default)]
@@ -40,11 +38,15 @@ impl Cache {
         Some(page.clone())
     }
 
-    /// Gives the page back, in the form in which it is shared.
-    pub(super) fn put(&mut self, page: Arc<Page>) -> Arc<Page> {
+    /// Gives the page back, in the form in which it is shared. A large event is not kept, or a few
+    /// would push out all others: it is here, with the room that it takes, as long as somebody
+    /// has it.
+    pub(super) fn put(&mut self, page: Arc<Page>, room: Room) -> Arc<Page> {
         self.remove(page.first);
-        if page.weight > LARGE {
-            return self.lend(page);
+        if let [entry] = &page.entries[..]
+            && entry.event.body.len() >= page::LARGE
+        {
+            return self.lend(page.first, entry, room);
         }
         self.uses += 1;
         self.weight += page.weight;
@@ -71,21 +73,18 @@ impl Cache {
         *self = Cache::default();
     }
 
-    fn lend(&mut self, page: Arc<Page>) -> Arc<Page> {
+    fn lend(&mut self, first: u64, entry: &Entry, room: Room) -> Arc<Page> {
         self.lent.retain(|_, lent| lent.body.strong_count() > 0);
-        let [entry] = &page.entries[..] else {
-            // Pages are cut long before they weigh so much, unless one event does.
-            return page;
-        };
         let mut entry = entry.clone();
-        let body = Arc::new(std::mem::take(&mut entry.event.body));
+        let body = std::mem::take(&mut entry.event.body);
+        let body = Roomy::new(body, room);
         let lent = Lent {
             entry,
             body: Arc::downgrade(&body),
         };
-        let shared = lent.page(page.first).unwrap_or(page);
-        self.lent.insert(shared.first, lent);
-        shared
+        let page = lent.page_with(first, body);
+        self.lent.insert(first, lent);
+        page
     }
 }
 
@@ -94,22 +93,17 @@ impl Cache {
 struct Lent {
     /// Without its body.
     entry: Entry,
-    body: Weak<Bytes>,
+    body: Weak<Roomy>,
 }
 
 impl Lent {
     fn page(&self, first: u64) -> Option<Arc<Page>> {
-        let mut entry = self.entry.clone();
-        entry.event.body = Bytes::from_owner(Body(self.body.upgrade()?));
-        Some(Arc::new(Page::new(first, vec![entry])))
+        Some(self.page_with(first, self.body.upgrade()?))
     }
-}
 
-/// What keeps a lent body in memory.
-struct Body(Arc<Bytes>);
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+    fn page_with(&self, first: u64, body: Arc<Roomy>) -> Arc<Page> {
+        let mut entry = self.entry.clone();
+        entry.event.body = Bytes::from_owner(Shared(body));
+        Arc::new(Page::new(first, vec![entry]))
     }
 }

@@ -112,6 +112,12 @@ pub(super) fn join<V: AsRef<[u8]>, E: From<Damaged>>(
     Ok(Some(pieces.unpack(&first)?))
 }
 
+/// How many bytes a large event takes, by its first chunk; `None` of what is small.
+pub(super) fn large(first: &[u8]) -> Result<Option<usize>, Damaged> {
+    let (header, _) = Header::read(first)?;
+    Ok((header.form == Form::Blocks).then_some(header.raw as usize))
+}
+
 /// What is being put together.
 enum Pieces {
     Whole(Vec<u8>),

@@ -31,6 +31,29 @@ impl Engine {
         Ok(configured)
     }
 
+    pub(super) async fn run_lane(
+        &self,
+        spec: &LaneSpec,
+        adopt: impl FnOnce(),
+    ) -> Result<(), QueueError> {
+        let spec = std::slice::from_ref(spec);
+        let (mut configured, stamp) = self.make_lanes(spec);
+        self.durable_at_last(stamp).await?;
+        adopt();
+        let (_, stamp) = self.run_each(spec, &mut self.shared(), &mut configured);
+        self.durable_at_last(stamp).await
+    }
+
+    pub(super) async fn orphan_lane(
+        &self,
+        name: &str,
+        adopt: impl FnOnce(),
+    ) -> Result<(), QueueError> {
+        adopt();
+        let stamp = self.orphan_named(name);
+        self.durable_at_last(stamp).await
+    }
+
     /// What relay.yaml says at start, before anything is read of the log.
     pub(super) fn begin_with(&self, specs: &[LaneSpec]) {
         let now = self.now();
@@ -101,15 +124,37 @@ impl Engine {
 
     /// Runs every lane as `changes` says; those that are of no destination are orphaned.
     fn run_lanes(&self, changes: &Changes<'_>, configured: &mut Configured) -> u64 {
-        let now = self.now();
-        let mut stamp = 0;
         let mut shared = self.shared();
         (shared.history, shared.dead) = (changes.history, changes.dead);
-        shared.last_plan = None;
+        let (running, mut stamp) = self.run_each(changes.lanes, &mut shared, configured);
+        for id in 1..shared.lanes.len() as LaneId {
+            if shared.lane(id).run.is_none() || running.contains(&id) {
+                continue;
+            }
+            stamp = self.orphan(id, &mut shared);
+            let lane = shared.lane(id);
+            configured.orphaned.push(Orphan {
+                destination: lane.destination.clone(),
+                waiting: lane.waiting(),
+            });
+        }
+        stamp
+    }
+
+    /// Runs these lanes, and gives their ids.
+    fn run_each(
+        &self,
+        specs: &[LaneSpec],
+        shared: &mut Shared,
+        configured: &mut Configured,
+    ) -> (HashSet<LaneId>, u64) {
+        let now = self.now();
+        let mut stamp = 0;
         let mut running = HashSet::new();
-        for spec in changes.lanes {
+        shared.last_plan = None;
+        for spec in specs {
             let own = shared.by_name.get(&spec.destination).copied();
-            let other = shared.left_to(spec, changes.lanes);
+            let other = shared.left_to(spec, specs);
             let own = own.map(|id| (id, false));
             for (id, taken_over) in own.into_iter().chain(other.map(|id| (id, true))) {
                 running.insert(id);
@@ -121,36 +166,30 @@ impl Engine {
                 let became = lane.run_as(spec, taken_over, now);
                 if became == Became::Other {
                     let write = shared.lane(id).write(now);
-                    stamp = self.push(&mut shared, vec![write]);
+                    stamp = self.push(shared, vec![write]);
                 }
                 if became != Became::Same {
-                    self.wake(&mut shared, id);
+                    self.wake(shared, id);
                 }
             }
         }
-        let orphaned = self.orphan_all_but(&running, &mut shared);
-        configured.orphaned = orphaned.0;
-        orphaned.1.max(stamp)
+        (running, stamp)
     }
 
-    fn orphan_all_but(&self, running: &HashSet<LaneId>, shared: &mut Shared) -> (Vec<Orphan>, u64) {
+    fn orphan_named(&self, name: &str) -> u64 {
+        let mut shared = self.shared();
+        shared.last_plan = None;
+        let id = shared.by_name.get(name).copied();
+        id.map_or(0, |id| self.orphan(id, &mut shared))
+    }
+
+    fn orphan(&self, id: LaneId, shared: &mut Shared) -> u64 {
         let now = self.now();
-        let (mut orphans, mut stamp) = (Vec::new(), 0);
-        for id in 1..shared.lanes.len() as LaneId {
-            let lane = shared.lane(id);
-            if lane.run.is_none() || running.contains(&id) {
-                continue;
-            }
-            lane.run = None;
-            lane.orphaned = Some(now.wall);
-            orphans.push(Orphan {
-                destination: lane.destination.clone(),
-                waiting: lane.waiting(),
-            });
-            let write = lane.write(now);
-            stamp = self.push(shared, vec![write]);
-        }
-        (orphans, stamp)
+        let lane = shared.lane(id);
+        lane.run = None;
+        lane.orphaned = Some(now.wall);
+        let write = lane.write(now);
+        self.push(shared, vec![write])
     }
 
     /// Waits for the disk as long as it takes: the change is under way and cannot be taken back.

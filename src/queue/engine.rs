@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::delivery::State;
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SLEEP: Duration = Duration::from_secs(60);
 /// Attempt ids are reserved on disk in blocks.
 const ATTEMPTS: u64 = 10_000;
+const READERS: usize = 2;
 
 pub(super) struct Engine {
     pub(super) options: Options,
@@ -41,6 +42,8 @@ pub(super) struct Engine {
     pub(super) pages_stand: RwLock<()>,
     /// Held while a large page is read.
     pub(super) large_reads: Mutex<()>,
+    /// So many lanes read at once. Each thread that reads keeps some of what the allocator gave it.
+    pub(super) readers: Semaphore,
     shared: Mutex<Shared>,
     /// The writer has something to do.
     pub(super) work: Condvar,
@@ -133,6 +136,7 @@ impl Engine {
             cache: Mutex::default(),
             pages_stand: RwLock::default(),
             large_reads: Mutex::default(),
+            readers: Semaphore::new(READERS),
             shared: Mutex::new(shared),
             work: Condvar::new(),
             written: watch::Sender::new(0),

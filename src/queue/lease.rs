@@ -9,6 +9,7 @@ use crate::queue::key::{self, LaneId};
 use crate::queue::lane::Leased;
 use crate::queue::page::{Entry, Page};
 use crate::queue::pick::Pick;
+use crate::queue::room::Room;
 use crate::queue::store::Fault;
 use crate::queue::token::{Place, Taken};
 use crate::queue::{Lease, Next, QueueError};
@@ -26,6 +27,16 @@ enum Step {
     Forward(u64),
 }
 
+/// What came of reading on.
+enum Forward {
+    /// The page is in the cache for as long as this is kept, if it is a large one.
+    Here(#[expect(dead_code, reason = "kept, not read")] Arc<Page>),
+    /// Room for so many bytes is needed.
+    Large(usize),
+    /// The lane has moved.
+    Again,
+}
+
 /// What a look past the head found.
 enum PastHead {
     Nothing,
@@ -35,7 +46,11 @@ enum PastHead {
 }
 
 impl Engine {
-    pub(super) async fn next(self: &Arc<Engine>, destination: &str) -> Result<Next, QueueError> {
+    pub(super) async fn next(
+        self: &Arc<Engine>,
+        destination: &str,
+        room: &Room,
+    ) -> Result<Next, QueueError> {
         let mut read: Option<(u64, Entry)> = None;
         // A large page is in the cache only as long as somebody has it.
         let mut _page = None;
@@ -44,14 +59,19 @@ impl Engine {
             match step {
                 Step::Done(next) => return Ok(next),
                 Step::Entry(event) => {
-                    let entry = self.blocking(move |engine| engine.entry(event)).await?;
-                    match entry {
+                    let room = room.clone();
+                    let read_within = move |engine: &Engine| engine.entry_within(event, &room);
+                    match self.blocking(read_within).await? {
                         Ok(Some(entry)) => read = Some((event, entry)),
                         Ok(None) => self.bury_unreadable(lane, event),
+                        Err(Fault::Large(bytes)) => return Ok(Next::Large(bytes)),
                         Err(fault) => self.bury_if_damaged(lane, event, &fault)?,
                     }
                 }
-                Step::Forward(from) => _page = self.forward(lane, from).await?,
+                Step::Forward(from) => match self.forward(lane, from, room).await? {
+                    Forward::Large(bytes) => return Ok(Next::Large(bytes)),
+                    forward => _page = Some(forward),
+                },
             }
         }
     }
@@ -59,15 +79,19 @@ impl Engine {
     pub(super) async fn next_past_head(
         self: &Arc<Engine>,
         destination: &str,
-    ) -> Result<Option<Box<Lease>>, QueueError> {
+        room: &Room,
+    ) -> Result<Next, QueueError> {
         let mut _page = None;
         loop {
             let (lane, from) = match self.look_past_head(destination)? {
-                PastHead::Nothing => return Ok(None),
-                PastHead::Lease(lease) => return Ok(Some(lease)),
+                PastHead::Nothing => return Ok(Next::Nothing),
+                PastHead::Lease(lease) => return Ok(Next::Lease(lease)),
                 PastHead::Forward(lane, from) => (lane, from),
             };
-            _page = self.forward(lane, from).await?;
+            match self.forward(lane, from, room).await? {
+                Forward::Large(bytes) => return Ok(Next::Large(bytes)),
+                forward => _page = Some(forward),
+            }
         }
     }
 
@@ -187,12 +211,14 @@ impl Engine {
         self: &Arc<Engine>,
         lane: LaneId,
         from: u64,
-    ) -> Result<Option<Arc<Page>>, QueueError> {
+        room: &Room,
+    ) -> Result<Forward, QueueError> {
+        let room = room.clone();
         let found = self.blocking(move |engine| {
             let _standing = engine.standing_pages();
             let head = engine.head_with(lane, from)?;
             if let Some(head) = &head {
-                let loaded = engine.load(head);
+                let loaded = engine.load(head, &room);
                 let events = (from.max(head.first)..head.range().end)
                     .filter(|event| head.goes_to(*event, lane))
                     .collect::<Vec<u64>>();
@@ -208,13 +234,14 @@ impl Engine {
                 if lane.position() == from {
                     lane.move_to(first);
                 }
-                Ok(Some(page))
+                Ok(Forward::Here(page))
             }
+            Ok(Some((_, _, Err(Fault::Large(bytes))))) => Ok(Forward::Large(bytes)),
             Ok(Some((_, events, Err(fault)))) => {
                 for event in events {
                     self.bury_if_damaged(lane, event, &fault)?;
                 }
-                Ok(None)
+                Ok(Forward::Again)
             }
             Ok(None) => {
                 // The counts said otherwise: what was there is lost to damage.
@@ -222,17 +249,17 @@ impl Engine {
                 let end = shared.log.next;
                 let lane = shared.lane(lane);
                 if lane.position() != from {
-                    return Ok(None);
+                    return Ok(Forward::Again);
                 }
                 if lane.current().is_some() {
                     lane.move_to(end);
-                    return Ok(None);
+                    return Ok(Forward::Again);
                 }
                 error!(destination.name = %lane.destination, lost = lane.unread,
                     "the log has gaps; deliveries are missing");
                 lane.unread = 0;
                 lane.read = end;
-                Ok(None)
+                Ok(Forward::Again)
             }
             Err(_) => Err(QueueError::Unavailable),
         }
@@ -242,6 +269,7 @@ impl Engine {
         self: &Arc<Engine>,
         work: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Result<T, Fault>, QueueError> {
+        let _reader = self.readers.acquire().await;
         let engine = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&engine)).await;
         done.map_err(|_| QueueError::Unavailable)

@@ -14,6 +14,7 @@ use crate::queue::head::Head;
 use crate::queue::key;
 use crate::queue::page::{self, Page};
 use crate::queue::pending::REMOVALS;
+use crate::queue::room::Room;
 use crate::queue::store::{Batch, Fault};
 
 /// So many heads are looked at in a step.
@@ -106,7 +107,7 @@ impl Merging {
         for part in parts {
             cache.remove(part.first);
         }
-        cache.put(Arc::new(merged.page));
+        cache.put(Arc::new(merged.page), Room::none());
         Ok(true)
     }
 
@@ -264,7 +265,7 @@ mod tests {
 
     async fn delivered(engine: &Arc<Engine>) -> Vec<String> {
         let mut delivered = Vec::new();
-        while let Next::Lease(lease) = engine.next("ci").await.unwrap() {
+        while let Next::Lease(lease) = engine.next("ci", &Room::any()).await.unwrap() {
             delivered.push(String::from_utf8(lease.event.body.to_vec()).unwrap());
             engine.settle(*lease, Settlement::Delivered, None);
         }

@@ -53,6 +53,7 @@ mod recover;
 mod renew;
 mod resume;
 mod retention;
+mod room;
 mod salvage;
 mod search;
 mod settle;
@@ -84,6 +85,7 @@ pub use crate::queue::model::{
     Next, Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
     Settlement, Stats,
 };
+pub use crate::queue::room::Room;
 
 pub use crate::queue::salvage::{Salvaged, SalvagedLane, Step, Tally, salvage};
 
@@ -145,6 +147,23 @@ impl Queue {
         self.engine().configure(changes, adopt).await
     }
 
+    /// As [`configure`](Queue::configure) for a single lane, which is new or runs in another way
+    /// from now on; the others stay as they are.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn run_lane(&self, lane: &LaneSpec, adopt: impl FnOnce()) -> Result<(), QueueError> {
+        self.engine().run_lane(lane, adopt).await
+    }
+
+    /// As [`configure`](Queue::configure) where a single lane loses its destination.
+    ///
+    /// # Errors
+    /// The queue closes.
+    pub async fn orphan_lane(&self, name: &str, adopt: impl FnOnce()) -> Result<(), QueueError> {
+        self.engine().orphan_lane(name, adopt).await
+    }
+
     /// To be called when nobody plans by settings from before the last
     /// [`configure`](Queue::configure): lanes without a destination may go when nothing is left
     /// of them.
@@ -179,17 +198,20 @@ impl Queue {
         self.engine().woken().await
     }
 
-    /// The lane's next delivery: redeliveries before the next event of the log.
+    /// The lane's next delivery, however large: redeliveries before the next event of the log.
     pub async fn next(&self, destination: &str) -> Result<Next, QueueError> {
-        self.engine().next(destination).await
+        self.next_within(destination, &Room::any()).await
     }
 
-    /// The delivery behind a head that is being retried, to see whether the head is poison.
-    pub async fn next_past_head(
-        &self,
-        destination: &str,
-    ) -> Result<Option<Box<Lease>>, QueueError> {
-        self.engine().next_past_head(destination).await
+    /// The same where a large event must fit into `room`.
+    pub async fn next_within(&self, destination: &str, room: &Room) -> Result<Next, QueueError> {
+        self.engine().next(destination, room).await
+    }
+
+    /// The delivery behind a head that is being retried, to see whether the head is poison: a
+    /// lease, or nothing, or room is needed for it.
+    pub async fn next_past_head(&self, destination: &str, room: &Room) -> Result<Next, QueueError> {
+        self.engine().next_past_head(destination, room).await
     }
 
     /// Ends a lease. Written with the next commit, at the latest after 50 ms. Whoever settles asks

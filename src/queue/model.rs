@@ -190,6 +190,8 @@ pub enum Next {
     Lease(Box<Lease>),
     /// Nothing before this moment of [`Clock::elapsed`](crate::clock::Clock::elapsed).
     NotBefore(Duration),
+    /// A large event: ask again with [`Room`](crate::queue::Room) for so many bytes.
+    Large(usize),
     /// Nothing until `woken` names the lane again.
     Nothing,
 }

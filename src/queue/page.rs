@@ -16,7 +16,7 @@ use crate::queue::large::Large;
 const VERSION: u8 = 1;
 const PREFIX: usize = 5;
 /// A body of so many bytes is compressed as it is cut.
-const LARGE: usize = 256 << 10;
+pub(super) const LARGE: usize = 256 << 10;
 /// A body of fewer bytes is copied when it leaves its page.
 const SHARED: usize = 64 << 10;
 

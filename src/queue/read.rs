@@ -10,6 +10,7 @@ use crate::queue::engine::Engine;
 use crate::queue::head::Head;
 use crate::queue::key::{self, LaneId};
 use crate::queue::page::{self, Entry, Page};
+use crate::queue::room::{Room, Roomy, Shared};
 use crate::queue::store::{Fault, Store};
 
 /// So many heads are looked at per step of a scan.
@@ -24,12 +25,17 @@ impl Engine {
         page.get(sequence).cloned()
     }
 
-    /// The event, wherever it is. Reads from disk.
+    /// The event, wherever it is and however large. Reads from disk.
     pub(super) fn entry(&self, sequence: u64) -> Result<Option<Entry>, Fault> {
+        self.entry_within(sequence, &Room::any())
+    }
+
+    /// The same if there is room for it.
+    pub(super) fn entry_within(&self, sequence: u64, room: &Room) -> Result<Option<Entry>, Fault> {
         if let Some(entry) = self.entry_at_hand(sequence) {
             return Ok(Some(entry));
         }
-        if let Some(page) = self.page(sequence)? {
+        if let Some(page) = self.page_within(sequence, room)? {
             return Ok(page.get(sequence).cloned());
         }
         let of = Of {
@@ -37,15 +43,24 @@ impl Engine {
             sequence,
             lane: 0,
         };
-        let Some(raw) = read_chunks(&self.store, of)? else {
+        let Some(raw) = read_chunks(&self.store, of, room)? else {
             return Ok(None);
         };
         let copy = page::decode(sequence, &raw)?;
-        Ok(copy.entries.into_iter().next())
+        let entry = copy.entries.into_iter().next();
+        Ok(entry.map(|mut entry| {
+            let body = std::mem::take(&mut entry.event.body);
+            entry.event.body = Bytes::from_owner(Shared(Roomy::new(body, room.clone())));
+            entry
+        }))
     }
 
-    /// The page of the log that holds this sequence. Reads from disk.
+    /// The page of the log that holds this sequence, however large. Reads from disk.
     pub(super) fn page(&self, sequence: u64) -> Result<Option<Arc<Page>>, Fault> {
+        self.page_within(sequence, &Room::any())
+    }
+
+    fn page_within(&self, sequence: u64, room: &Room) -> Result<Option<Arc<Page>>, Fault> {
         if let Some(page) = self.cache().get(sequence) {
             return Ok(Some(page));
         }
@@ -53,7 +68,7 @@ impl Engine {
         let Some(head) = self.head_of(sequence)?.filter(|head| !head.is_stub()) else {
             return Ok(None);
         };
-        match self.load(&head) {
+        match self.load(&head, room) {
             // It was removed while it was read.
             Err(fault) if fault.is_damage() && self.is_removed(head.first) => Ok(None),
             page => page.map(Some),
@@ -74,9 +89,9 @@ impl Engine {
         Ok(head.range().contains(&sequence).then_some(head))
     }
 
-    /// Reads the page of a head that is no stub. Others than the writer read the head under the
+    /// Reads the page of a head that is no stub, if there is room for it. Others than the writer read the head under the
     /// same [`standing_pages`](Engine::standing_pages).
-    pub(super) fn load(&self, head: &Head) -> Result<Arc<Page>, Fault> {
+    pub(super) fn load(&self, head: &Head, room: &Room) -> Result<Arc<Page>, Fault> {
         // Lanes that come to a large event together read it once.
         let may_be_large = head.events.len() == 1 && head.chunks > FEW;
         let turn = may_be_large.then(|| self.large_reads.lock());
@@ -91,12 +106,12 @@ impl Engine {
             sequence: head.first,
             lane: 0,
         };
-        let raw = read_chunks(&self.store, of)?.ok_or(Damaged)?;
+        let raw = read_chunks(&self.store, of, room)?.ok_or(Damaged)?;
         let page = Arc::new(page::decode(head.first, &raw)?);
         if page.range() != head.range() {
             return Err(Damaged.into());
         }
-        let page = self.cache().put(page);
+        let page = self.cache().put(page, room.clone());
         if self.is_removed(head.first) {
             self.cache().remove(head.first);
         }
@@ -146,7 +161,7 @@ impl Engine {
     }
 }
 
-fn read_chunks(store: &Store, of: Of) -> Result<Option<Bytes>, Fault> {
+fn read_chunks(store: &Store, of: Of, room: &Room) -> Result<Option<Bytes>, Fault> {
     chunk::join(of, |n| {
         let key = match of.kind {
             Kind::Page => key::page_chunk(of.sequence, n),
@@ -156,6 +171,14 @@ fn read_chunks(store: &Store, of: Of) -> Result<Option<Bytes>, Fault> {
         if value.as_ref().is_err_and(Fault::is_damage) {
             store.examine(&key)?;
         }
-        value
+        let value = value?;
+        if n == 0
+            && let Some(first) = &value
+            && let Some(bytes) = chunk::large(first)?
+            && !room.holds(bytes)
+        {
+            return Err(Fault::Large(bytes));
+        }
+        Ok(value)
     })
 }

@@ -73,6 +73,9 @@ pub(super) enum Fault {
     Panicked,
     #[error("{0}")]
     Damaged(#[from] crate::queue::chunk::Damaged),
+    /// Nothing is wrong, but whoever reads it has to ask for room in memory first.
+    #[error("the event takes {0} bytes of memory")]
+    Large(usize),
 }
 
 impl Fault {

@@ -20,6 +20,7 @@ use crate::queue::head::Hashes;
 use crate::queue::key::LaneId;
 use crate::queue::page::{Entry, Planned};
 use crate::queue::record::About;
+use crate::queue::room::Room;
 use crate::queue::store::Fault;
 use crate::queue::{Appended, QueueError, Redelivery, Repeats};
 
@@ -110,7 +111,7 @@ impl Tally {
                 continue;
             };
             let end = head.range().end.min(*to);
-            let page = match engine.load(&head) {
+            let page = match engine.load(&head, &Room::any()) {
                 Ok(page) => Some(page),
                 Err(fault) if fault.is_damage() => None,
                 Err(fault) => return Err(fault),

@@ -14,6 +14,7 @@ use crate::queue::engine::{Engine, Request, Shared};
 use crate::queue::key::Key;
 use crate::queue::pending::{REMOVALS, Taken, WINDOW};
 use crate::queue::retention::Retention;
+use crate::queue::room::Room;
 use crate::queue::store::{Batch, Fault};
 use crate::queue::{Appended, QueueError};
 
@@ -232,7 +233,8 @@ impl Writer {
         for (sequence, known) in built.head.range().zip(&built.head.events) {
             self.duplicates.push(sequence, known.hashes);
         }
-        self.engine.cache().put(built.page.clone());
+        // Of a large event nothing stays: its memory is that of the request which brought it.
+        self.engine.cache().put(built.page.clone(), Room::none());
         let now = self.engine.clock.elapsed();
         for (_, lanes) in built.head.ways() {
             for lane in lanes {
@@ -365,7 +367,7 @@ mod tests {
         };
         assert_eq!(engine.store.failing_syncs.load(Ordering::SeqCst), 0);
         let mut handed_out = Vec::new();
-        while let Next::Lease(lease) = engine.next("ci").await.unwrap() {
+        while let Next::Lease(lease) = engine.next("ci", &Room::any()).await.unwrap() {
             handed_out.push(String::from_utf8(lease.event.body.to_vec()).unwrap());
             engine.settle(*lease, Settlement::Delivered, None);
         }

@@ -19,6 +19,7 @@ use crate::destination::{Destination, Order};
 use crate::queue::{LaneSpec, Queue};
 use crate::send::deliver::{Console, Courier};
 use crate::send::pace::Pacer;
+use crate::send::rooms::Rooms;
 use crate::send::transport::Transport;
 use crate::send::turn::{InLine, Turns};
 use crate::send::work::{Rest, Worker};
@@ -34,6 +35,8 @@ pub struct LanesParts {
     pub clock: Clock,
     /// Requests that may be under way at once, over all destinations.
     pub sends: usize,
+    /// What large events may take in memory that are being sent, all together.
+    pub bytes: usize,
     /// Gives a number between -1 and 1 for each retry; [`retry::dice`] outside tests.
     ///
     /// [`retry::dice`]: crate::send::retry::dice
@@ -61,6 +64,7 @@ impl Lanes {
                 queue: parts.queue,
                 settings: parts.settings.clone(),
                 courier,
+                rooms: Rooms::new(parts.bytes),
                 clock: clock.clone(),
                 jitter: parts.jitter,
                 told: Default::default(),
@@ -116,22 +120,27 @@ impl Lanes {
         let settings = self.settings.borrow_and_update().clone();
         let transport = self.worker.courier.transport();
         transport.obey(&settings.config.egress);
-        self.pacer.configure(settings.destinations());
-        self.worker.forget_gone(&settings);
-        let lanes = settings.lanes();
-        schedule.widths = lanes
-            .map(|(name, destination)| (name.clone(), width(destination)))
-            .collect();
-        schedule.forget_gone();
         let before = self.taken.replace(settings.clone());
         let before = |name| before.as_ref().and_then(|before| before.of_lane(name));
-        for (name, destination) in settings.lanes() {
-            // With many hooks, nearly all are the same after one of them has changed.
-            let is_same = |was: &Destination| std::ptr::eq(was, destination) || was == destination;
-            if !before(name).is_some_and(is_same) {
-                schedule.wake(name);
-            }
+        // With many hooks, nearly all are the same after one of them has changed.
+        let is_same = |was: &Destination, is: &Destination| std::ptr::eq(was, is) || was == is;
+        let changed = settings.lanes();
+        let changed: Vec<(&Arc<str>, &Destination)> = changed
+            .filter(|(name, is)| !before(name).is_some_and(|was| is_same(was, is)))
+            .collect();
+        let gone = schedule.widths.keys();
+        let gone: Vec<Arc<str>> = gone
+            .filter(|name| settings.of_lane(name).is_none())
+            .cloned()
+            .collect();
+        let repaced = self.pacer.configure(changed.iter().copied(), &gone);
+        self.worker.forget(&gone);
+        schedule.forget(&gone);
+        for (name, destination) in changed {
+            schedule.widths.insert(name.clone(), width(destination));
+            schedule.wake(name);
         }
+        repaced.iter().for_each(|name| schedule.wake(name));
     }
 }
 
@@ -208,13 +217,17 @@ impl Schedule {
         self.staff(name);
     }
 
-    /// Forgets lanes that are gone, but for those that still have workers.
-    fn forget_gone(&mut self) {
-        let Schedule {
-            lanes, widths, due, ..
-        } = self;
-        lanes.retain(|name, lane| lane.working > 0 || widths.contains_key(name));
-        due.retain(|(_, name)| widths.contains_key(name));
+    /// Forgets lanes that are gone; those that still have workers when these come to rest.
+    fn forget(&mut self, gone: &[Arc<str>]) {
+        for name in gone {
+            self.widths.remove(name);
+            if let Some(due) = self.lanes.get_mut(name).and_then(|lane| lane.due.take()) {
+                self.due.remove(&(due, name.clone()));
+            }
+            if self.lanes.get(name).is_some_and(|lane| lane.working == 0) {
+                self.lanes.remove(name);
+            }
+        }
     }
 
     fn staff(&mut self, name: &Arc<str>) {
@@ -278,7 +291,7 @@ impl Schedule {
         let lane = self.lanes.entry(name.clone()).or_default();
         lane.working -= 1;
         if !self.widths.contains_key(&name) {
-            return self.forget_gone();
+            return self.forget(&[name]);
         }
         if std::mem::take(&mut lane.again) {
             return self.staff(&name);
@@ -351,6 +364,7 @@ mod tests {
             console: Arc::new(Mutex::new(std::io::sink())),
             clock: clock.clone(),
             sends: 8,
+            bytes: 1 << 20,
             jitter: || 0.0,
         });
         let mut schedule = Schedule::new(lanes.worker.clone());

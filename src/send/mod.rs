@@ -30,3 +30,4 @@ pub mod verdict;
 pub mod pace;
 pub mod retry;
 pub mod retry_after;
+mod rooms;

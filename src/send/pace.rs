@@ -6,8 +6,8 @@
 //!
 //! [`Clock::elapsed`]: crate::clock::Clock::elapsed
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::destination::{Destination, Kind, Pace, Window};
@@ -64,13 +64,17 @@ pub struct Pacer(Mutex<Buckets>);
 
 #[derive(Default)]
 struct Buckets {
-    by_key: BTreeMap<BucketKey, Bucket>,
+    by_key: HashMap<BucketKey, Bucket>,
+    of_lane: HashMap<Arc<str>, BucketKey>,
     /// Until when a whole kind rests.
     resting: HashMap<&'static str, Duration>,
 }
 
 #[derive(Default)]
 struct Bucket {
+    /// Those that share it, each with its own windows.
+    lanes: HashMap<Arc<str>, Vec<Window>>,
+    /// Of all of them together.
     windows: Vec<Window>,
     /// When requests went out, oldest first; as many as the largest window counts.
     sent: VecDeque<Duration>,
@@ -82,33 +86,45 @@ impl Pacer {
         Pacer::default()
     }
 
-    /// Takes over the rates of all destinations; what was sent and what rests is kept.
-    pub fn configure<'a>(&self, destinations: impl Iterator<Item = &'a Destination>) {
+    /// Takes over the rates of lanes that are new or changed, and forgets those that are `gone`;
+    /// what was sent to a URL and what rests is kept. Gives all lanes whose pace is another now.
+    pub fn configure<'a>(
+        &self,
+        lanes: impl IntoIterator<Item = (&'a Arc<str>, &'a Destination)>,
+        gone: &[Arc<str>],
+    ) -> HashSet<Arc<str>> {
         let mut buckets = self.lock();
-        let mut before = std::mem::take(&mut buckets.by_key);
-        for destination in destinations {
-            let Some(key) = BucketKey::of(destination) else {
-                continue;
-            };
-            let mut bucket = before.remove(&key).unwrap_or_default();
-            if !buckets.by_key.contains_key(&key) {
-                bucket.windows.clear();
+        let mut touched = HashSet::new();
+        for (lane, destination) in lanes {
+            touched.extend(buckets.take_out(lane));
+            if let Some(key) = BucketKey::of(destination) {
+                let bucket = buckets.by_key.entry(key.clone()).or_default();
+                bucket.lanes.insert(lane.clone(), windows(destination));
+                buckets.of_lane.insert(lane.clone(), key.clone());
+                touched.insert(key);
             }
-            let bucket = buckets.by_key.entry(key).or_insert(bucket);
-            bucket.windows.extend(windows(destination));
         }
+        for lane in gone {
+            touched.extend(buckets.take_out(lane));
+        }
+        let settle = |key: &BucketKey| buckets.settle(key);
+        touched.iter().flat_map(settle).collect()
     }
 
     /// Takes a turn at `now`, or says when to ask again.
     pub fn take(&self, key: &BucketKey, now: Duration) -> Result<(), Duration> {
         let mut buckets = self.lock();
         let rest = buckets.resting.get(key.kind).copied().unwrap_or_default();
-        let bucket = buckets.by_key.entry(key.clone()).or_default();
-        let free = bucket.free_at(now).max(rest);
+        // Nobody has it any more whose hook was deleted a moment ago.
+        let bucket = buckets.by_key.get_mut(key);
+        let free = bucket.as_ref().map_or(now, |bucket| bucket.free_at(now));
+        let free = free.max(rest);
         if free > now {
             return Err(free);
         }
-        bucket.note(now);
+        if let Some(bucket) = bucket {
+            bucket.note(now);
+        }
         Ok(())
     }
 
@@ -126,10 +142,10 @@ impl Pacer {
     pub fn slow(&self, key: &BucketKey, slowdown: Slowdown, now: Duration) {
         let mut buckets = self.lock();
         let (until, wait) = match slowdown {
-            Slowdown::Url(wait) => {
-                let bucket = buckets.by_key.entry(key.clone()).or_default();
-                (&mut bucket.resting_until, wait)
-            }
+            Slowdown::Url(wait) => match buckets.by_key.get_mut(key) {
+                Some(bucket) => (&mut bucket.resting_until, wait),
+                None => return,
+            },
             Slowdown::Service(wait) => (buckets.resting.entry(key.kind).or_default(), wait),
         };
         *until = (*until).max(now.saturating_add(wait));
@@ -137,6 +153,36 @@ impl Pacer {
 
     fn lock(&self) -> MutexGuard<'_, Buckets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buckets {
+    /// Takes a lane out of its bucket, and gives that.
+    fn take_out(&mut self, lane: &str) -> Option<BucketKey> {
+        let key = self.of_lane.remove(lane)?;
+        if let Some(bucket) = self.by_key.get_mut(&key) {
+            bucket.lanes.remove(lane);
+        }
+        Some(key)
+    }
+
+    /// Brings a bucket in line with its lanes, and gives them if they have another pace now.
+    fn settle(&mut self, key: &BucketKey) -> Vec<Arc<str>> {
+        let Some(bucket) = self.by_key.get_mut(key) else {
+            return Vec::new();
+        };
+        if bucket.lanes.is_empty() {
+            self.by_key.remove(key);
+            return Vec::new();
+        }
+        let mut windows: Vec<Window> = bucket.lanes.values().flatten().copied().collect();
+        windows.sort_unstable_by_key(|window| (window.per, window.count));
+        windows.dedup();
+        if windows == bucket.windows {
+            return Vec::new();
+        }
+        bucket.windows = windows;
+        bucket.lanes.keys().cloned().collect()
     }
 }
 
@@ -225,6 +271,26 @@ mod tests {
         }
     }
 
+    /// A pacer of lanes called `lane-0` and so on.
+    fn pacer(destinations: &[Destination]) -> Pacer {
+        let pacer = Pacer::new();
+        configure(&pacer, destinations);
+        pacer
+    }
+
+    fn configure(pacer: &Pacer, destinations: &[Destination]) -> Vec<Arc<str>> {
+        let lanes: Vec<Arc<str>> = (0..destinations.len()).map(lane).collect();
+        let mut repaced: Vec<_> = (pacer.configure(lanes.iter().zip(destinations), &[]))
+            .into_iter()
+            .collect();
+        repaced.sort();
+        repaced
+    }
+
+    fn lane(number: usize) -> Arc<str> {
+        format!("lane-{number}").into()
+    }
+
     /// The moments of `count` sends as early as the pacer lets them.
     fn sends(pacer: &Pacer, key: &BucketKey, count: usize) -> Vec<Duration> {
         let mut now = Duration::ZERO;
@@ -283,8 +349,7 @@ mod tests {
         }]);
         let pair = [discord(url, None), discord(url, Some(slow))];
         let key = BucketKey::of(&pair[0]).unwrap();
-        let pacer = Pacer::new();
-        pacer.configure(pair[..1].iter());
+        let pacer = self::pacer(&pair[..1]);
         let sent = sends(&pacer, &key, 90);
         assert_within(&sent, 5, Duration::from_secs(2));
         assert_within(&sent, 30, Duration::from_secs(60));
@@ -295,8 +360,7 @@ mod tests {
             "and no slower than needed"
         );
 
-        let pacer = Pacer::new();
-        pacer.configure(pair.iter());
+        let pacer = self::pacer(&pair);
         assert_within(&sends(&pacer, &key, 40), 1, Duration::from_secs(1));
     }
 
@@ -304,8 +368,8 @@ mod tests {
     fn a_rest_is_never_shortened_and_covers_the_kind_when_it_should() {
         let one = discord("https://discord.com/api/webhooks/1/t", None);
         let other = discord("https://discord.com/api/webhooks/2/t", None);
+        let pacer = pacer(&[one.clone(), other.clone()]);
         let (one, other) = (BucketKey::of(&one).unwrap(), BucketKey::of(&other).unwrap());
-        let pacer = Pacer::new();
         let seconds = Duration::from_secs;
         pacer.slow(&one, Slowdown::Url(seconds(40)), Duration::ZERO);
         pacer.slow(&one, Slowdown::Url(seconds(2)), Duration::ZERO);
@@ -320,14 +384,30 @@ mod tests {
     fn new_settings_keep_what_was_sent() {
         let pair = [discord("https://discord.com/api/webhooks/1/t", None)];
         let key = BucketKey::of(&pair[0]).unwrap();
-        let pacer = Pacer::new();
-        pacer.configure(pair.iter());
+        let pacer = pacer(&pair);
         for _ in 0..5 {
             pacer.take(&key, Duration::ZERO).unwrap();
         }
-        pacer.configure(pair.iter());
+        // As if it had been renamed.
+        pacer.configure([(&lane(7), &pair[0])], &[lane(0)]);
         let later = Duration::from_secs(2);
         assert_eq!(pacer.take(&key, Duration::from_secs(1)), Err(later));
         assert_eq!(pacer.take(&key, later), Ok(()));
+    }
+
+    #[test]
+    fn whoever_shares_a_url_is_told_when_the_pace_of_another_changes_it() {
+        let url = "https://discord.com/api/webhooks/1/t";
+        let slow = Pace::Windows(vec![Window {
+            count: 1,
+            per: Duration::from_secs(1),
+        }]);
+        let pacer = pacer(&[discord(url, None), discord(url, Some(slow.clone()))]);
+        let again = configure(&pacer, &[discord(url, None), discord(url, Some(slow))]);
+        assert_eq!(again, []);
+        let faster = [discord(url, None), discord(url, Some(Pace::Unlimited))];
+        assert_eq!(configure(&pacer, &faster), [lane(0), lane(1)]);
+        assert!(pacer.configure([], &[lane(0), lane(1)]).is_empty());
+        assert!(pacer.lock().by_key.is_empty());
     }
 }

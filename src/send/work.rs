@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::delivery::{DeliveryId, Reason};
 use crate::destination::Destination;
-use crate::queue::{Lease, Next, Queue, QueueError, Settlement};
+use crate::queue::{Lease, Next, Queue, QueueError, Room, Settlement};
 use crate::send::deliver::{Courier, Errand, Outcome};
 use crate::send::pace::BucketKey;
 use crate::send::retry;
+use crate::send::rooms::Rooms;
 use crate::send::turn::{InLine, Turn};
 use crate::send::verdict::{self, Verdict};
 use crate::settings::{InForce, Settings};
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     pub(crate) queue: Queue,
     pub(crate) settings: InForce,
     pub(crate) courier: Courier,
+    pub(crate) rooms: Rooms,
     pub(crate) clock: Clock,
     pub(crate) jitter: fn() -> f64,
     /// The failure that was last logged, by lane.
@@ -50,6 +52,7 @@ impl Worker {
     pub(crate) async fn work(self: Arc<Self>, name: Arc<str>, line: InLine) -> Rest {
         let turns = self.courier.turns();
         let mut line = Some(line);
+        let mut room = Room::none();
         loop {
             let settings = self.settings.borrow().clone();
             let Some(destination) = settings.of_lane(&name) else {
@@ -69,11 +72,22 @@ impl Worker {
                 turns.give_back(bucket.as_ref(), turn);
                 continue;
             }
-            let rest = match self.queue.next(&name).await {
+            let next = self.queue.next_within(&name, &room).await;
+            room = Room::none();
+            let rest = match next {
                 // The lane was renamed. Given back, it goes to a worker that knows the name.
                 Ok(Next::Lease(lease)) if lease.id.destination != name => Rest::Idle,
                 Ok(Next::Lease(lease)) => {
                     self.deliver(*lease, &settings, destination, turn).await;
+                    continue;
+                }
+                Ok(Next::Large(bytes)) => {
+                    // Whoever waits for room keeps nobody from a turn.
+                    turns.give_back(bucket.as_ref(), turn);
+                    match self.room(bytes).await {
+                        Some(made) => room = made,
+                        None => return Rest::Idle,
+                    }
                     continue;
                 }
                 Ok(Next::NotBefore(due)) => Rest::Until(due),
@@ -87,10 +101,18 @@ impl Worker {
         }
     }
 
+    /// Room for a large event, unless the relay stops before there is some.
+    async fn room(&self, bytes: usize) -> Option<Room> {
+        let waiting = self.rooms.room(bytes);
+        self.stop.run_until_cancelled(waiting).await
+    }
+
     /// Forgets what was logged of destinations that are gone.
-    pub(crate) fn forget_gone(&self, settings: &Settings) {
+    pub(crate) fn forget(&self, gone: &[Arc<str>]) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|name, _| settings.of_lane(name).is_some());
+        for name in gone {
+            told.remove(name);
+        }
     }
 
     /// One attempt, and what follows from it.
@@ -185,15 +207,26 @@ impl Worker {
     ) {
         let lane = &head.destination;
         let bucket = BucketKey::of(destination);
+        let mut room = Room::none();
         loop {
             let turns = self.courier.turns();
             let waited = turns.wait(bucket.as_ref(), Worker::PATIENCE);
             let Some(Ok(turn)) = self.stop.run_until_cancelled(waited).await else {
                 return;
             };
-            let Ok(Some(lease)) = self.queue.next_past_head(lane).await else {
-                return turns.give_back(bucket.as_ref(), turn);
+            let lease = match self.queue.next_past_head(lane, &room).await {
+                Ok(Next::Lease(lease)) => lease,
+                Ok(Next::Large(bytes)) => {
+                    turns.give_back(bucket.as_ref(), turn);
+                    match self.room(bytes).await {
+                        Some(made) => room = made,
+                        None => return,
+                    }
+                    continue;
+                }
+                _ => return turns.give_back(bucket.as_ref(), turn),
             };
+            room = Room::none();
             let outcome = self.attempt(&lease, settings, destination, turn).await;
             match outcome.verdict {
                 Verdict::Delivered => {

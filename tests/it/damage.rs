@@ -397,7 +397,7 @@ impl Sound {
                 Ok(Next::NotBefore(_)) | Err(QueueError::Unavailable) => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                Err(error) => panic!("{error}"),
+                other => panic!("{other:?}"),
             }
         }
         let filter = Filter {

@@ -35,6 +35,7 @@ mod default_messages;
 mod egress;
 mod format;
 mod full_disk;
+mod gogs_sync;
 mod hooks;
 mod hostile;
 mod ingest;

@@ -1,9 +1,10 @@
 //! How much memory the real binary takes while a hundred connections send 10 MiB each.
 
 use std::thread;
+use std::time::Duration;
 
 use gogs_relay::clock::Clock;
-use gogs_relay::standin::{FakeGogs, StandIn};
+use gogs_relay::standin::{FakeGogs, Script, StandIn};
 
 use crate::binary::{Binary, Client, PATIENCE, unsigned_push};
 
@@ -11,6 +12,8 @@ const MIB: usize = 1 << 20;
 const CLIENTS: usize = 100;
 /// `limits.bytes` and 40 MB.
 const BOUND: u64 = (64 * MIB + 40_000_000) as u64;
+/// So many events of 5 MiB find room in a quarter of `limits.bytes`.
+const AT_ONCE: usize = 3;
 const SECRET: &str = "memory-test";
 
 #[test]
@@ -76,6 +79,51 @@ async fn of_a_hundred_events_of_ten_mib_at_once_those_that_are_acknowledged_arri
     );
     assert_eq!(stored + late, CLIENTS);
     assert!(stored > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_events_are_sent_a_few_at_a_time_however_many_receivers_take_them_slowly() {
+    const LANES: usize = 9;
+    let takes = Duration::from_millis(200);
+    let clock = Clock::system();
+    let slow = StandIn::start(FakeGogs::with_secret(SECRET), clock.clone());
+    let slow = slow.await.unwrap();
+    slow.rule(move |_| Some(Script::status(200).after(takes)));
+    let folder = tempfile::tempdir().unwrap();
+    let lanes = 0..LANES;
+    let destinations = lanes.clone().map(|lane| {
+        format!(
+            "  slow-{lane}: {{ gogs: {{ url: '{}', secret: {SECRET} }} }}\n",
+            slow.url()
+        )
+    });
+    let routes = lanes.map(|lane| format!("  - {{ branches: [b{lane}], to: [slow-{lane}] }}\n"));
+    let yaml = format!(
+        "listen: 127.0.0.1:0\nadmin: {{ listen: '127.0.0.1:0' }}\n\
+         sources: {{ gogs: {{ secret: {SECRET} }} }}\ndestinations:\n{}routes:\n{}",
+        destinations.collect::<String>(),
+        routes.collect::<String>(),
+    );
+    std::fs::write(folder.path().join("relay.yaml"), yaml).unwrap();
+    let relay = Binary::start(folder.path());
+    let mut client = Client::connect(relay.hooks).unwrap();
+    let body = incompressible(5 * MIB);
+    for lane in 0..LANES {
+        let body = body.replacen("main", &format!("b{lane}"), 1);
+        let answer = client.deliver("gogs", SECRET, &format!("for-{lane}"), &body);
+        assert_eq!(answer.unwrap().status, 202);
+    }
+    let arrived = clock.timeout(PATIENCE, slow.wait_for(LANES)).await;
+    let times: Vec<Duration> = (arrived.expect("all arrive").iter())
+        .map(|request| request.at)
+        .collect();
+    // Of any four, the last begins when the first has been answered.
+    let mut fours = times.windows(AT_ONCE + 1);
+    assert!(
+        fours.all(|four| four[AT_ONCE] - four[0] >= takes),
+        "{times:?}"
+    );
+    assert_eq!(slow.violations(), Vec::<String>::new());
 }
 
 /// Posts them all at once; how many were stored, and how many found no room.

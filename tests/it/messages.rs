@@ -102,7 +102,7 @@ pub(crate) fn message(templates: &Templates, event: &Event, destination: &Destin
 }
 
 /// The payload as a hook of type Gogs got it.
-fn payload(recorded: &Recorded) -> Option<&[u8]> {
+pub(crate) fn payload(recorded: &Recorded) -> Option<&[u8]> {
     let names = [
         "gogs.json",
         "gogs-nosecret.json",
@@ -197,15 +197,15 @@ fn classic_sends_what_gogs_sends() {
 
 /// Compares two bodies, and judges each difference by the exceptions that the corpus lists.
 #[derive(Default)]
-struct Comparison {
+pub(crate) struct Comparison {
     /// The kinds of exceptions that were needed, beyond those that every body needs.
     found: BTreeSet<&'static str>,
     /// Differences that no exception covers.
-    wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
 }
 
 impl Comparison {
-    fn compare(&mut self, path: &str, theirs: Option<&Value>, ours: Option<&Value>) {
+    pub(crate) fn compare(&mut self, path: &str, theirs: Option<&Value>, ours: Option<&Value>) {
         match (theirs, ours) {
             (Some(Value::Object(one)), Some(Value::Object(other))) => {
                 let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();

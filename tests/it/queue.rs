@@ -10,7 +10,7 @@ use gogs_relay::delivery::{Attempt, DeliveryId, Reason, State, Trace};
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::queue::{
     Appended, Delivery, Filter, Keep, LaneSpec, LaneStatus, Lease, Next, Options, Planned,
-    PlannedDelivery, Queue, QueueError, Range, Redelivery, Repeats, Resume, Settlement,
+    PlannedDelivery, Queue, QueueError, Range, Redelivery, Repeats, Resume, Room, Settlement,
 };
 use tempfile::TempDir;
 
@@ -741,28 +741,31 @@ async fn a_lane_without_its_destination_keeps_what_waits_until_it_is_taken_over(
     assert!(world.queue.next("old").await.is_err());
 }
 
+async fn past_head(world: &World) -> Option<Box<Lease>> {
+    let next = world.queue.next_past_head("ci", &Room::any()).await;
+    match next.unwrap() {
+        Next::Lease(lease) => Some(lease),
+        Next::Nothing => None,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn the_delivery_past_a_failing_head_shows_whether_the_head_is_poison() {
     let mut world = World::new(&[strict("ci")]);
     for n in 1..=3 {
         world.append(n, &["ci"]).await;
     }
-    assert!(
-        world.queue.next_past_head("ci").await.unwrap().is_none(),
-        "no head yet"
-    );
+    assert!(past_head(&world).await.is_none(), "no head yet");
     let head = world.lease("ci").await;
     world.queue.settle(head, defer(60), Some(refused()));
-    let probe = world.queue.next_past_head("ci").await.unwrap().unwrap();
+    let probe = past_head(&world).await.unwrap();
     assert_eq!((probe.id.event, probe.past_head), (EventId(2), true));
-    assert!(
-        world.queue.next_past_head("ci").await.unwrap().is_none(),
-        "one at a time"
-    );
+    assert!(past_head(&world).await.is_none(), "one at a time");
     world
         .queue
         .settle(*probe, Settlement::Release, Some(refused()));
-    let probe = world.queue.next_past_head("ci").await.unwrap().unwrap();
+    let probe = past_head(&world).await.unwrap();
     assert_eq!((probe.id.event, probe.attempts), (EventId(2), 0));
     world
         .queue

@@ -83,7 +83,7 @@ fn every_flag_that_the_readme_shows_exists() {
             let flags = words.iter().filter(|word| word.starts_with("--"));
             for flag in flags {
                 let depth = match words[0] {
-                    "deliveries" | "destinations" => 2,
+                    "deliveries" | "destinations" | "gogs" => 2,
                     _ => 1,
                 };
                 let help = help(&words[..depth]);

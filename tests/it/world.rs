@@ -161,6 +161,7 @@ impl World {
             console: Arc::new(Mutex::new(std::io::sink())),
             clock: clock.clone(),
             sends: plan.sends,
+            bytes: 16 << 20,
             jitter: plan.jitter,
         });
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());

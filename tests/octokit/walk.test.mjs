@@ -5,13 +5,15 @@ import { after, before, test } from 'node:test'
 import { Octokit } from '@octokit/rest'
 import { verify } from '@octokit/webhooks-methods'
 import { happens, startReceiver, startRelay, TOKEN } from './relay.mjs'
+import { heldAgainstGitHub } from './schema.mjs'
 
 const SECRET = 'receiver-s3cret'
 const of = { owner: 'orbit', repo: 'lander' }
 const repository = { id: 140, name: 'lander', full_name: 'orbit/lander' }
 let relay, receiver, octokit
 
-const client = auth => new Octokit({ auth, baseUrl: `${relay.url}/api/v3`, log: { debug() {}, info() {}, warn() {}, error() {} } })
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const client = auth => heldAgainstGitHub(new Octokit({ auth, baseUrl: `${relay.url}/api/v3`, log: silent }))
 
 const create = (path, more = {}) =>
   octokit.rest.repos.createWebhook({

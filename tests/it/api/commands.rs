@@ -72,8 +72,11 @@ async fn deletes(relay: &TestRelay) {
         said.contains("cancel 1 delivery") && said.contains("`--yes`"),
         "{said}"
     );
-    let (code, said) = run(relay, "hooks delete 1 --yes").await;
+    let (code, said) = run(relay, "hooks delete hook:1 --yes").await;
     assert_eq!((code, said.as_str()), (0, "hook 1 is deleted\n"));
+    let (code, said) = run(relay, "hooks delete first").await;
+    assert_eq!(code, 2);
+    assert!(said.contains("not the id of a hook"), "{said}");
     let (code, said) = run(relay, "hooks show 1").await;
     assert_eq!(code, 1);
     assert!(
