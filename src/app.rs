@@ -31,6 +31,7 @@ use crate::send::retry;
 use crate::send::transport::Transport;
 use crate::send::verdict::Verdict;
 use crate::settings::{InForce, Opened, Settings, Switch};
+use crate::trail::Missed;
 
 /// What the relay listens to, set up by whoever starts it.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Relay {
     pub reload: Reload,
     pub clock: Clock,
     pub hooks: Desk,
+    pub missed: Missed,
     settings: InForce,
     courier: Courier,
 }
@@ -88,6 +90,7 @@ pub async fn run(
             tracker.clone(),
         ),
         settings: in_force,
+        missed: Missed::default(),
         queue: queue.clone(),
         reload,
         clock: clock.clone(),
@@ -98,6 +101,8 @@ pub async fn run(
     tracker.spawn(lanes.run(shutdown.clone(), grace));
     tracker.spawn(hub.clone().run(shutdown.clone()));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
+    let follows = relay.missed.clone();
+    tracker.spawn(follows.follow(queue.clone(), clock.clone(), shutdown.clone()));
     tracker.spawn(receive::receive(
         listeners.hooks,
         Arc::new(front(&relay, hub)),

@@ -45,7 +45,7 @@ impl FromStr for DeliveryId {
 }
 
 /// Where a delivery stands, in its latest round (a redelivery is a new round).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Waiting,
@@ -62,8 +62,29 @@ pub enum State {
     Unrouted,
 }
 
+impl State {
+    /// The label in metrics and the word in JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Sending => "sending",
+            State::Delivered => "delivered",
+            State::Skipped => "skipped",
+            State::Dead => "dead",
+            State::Cancelled => "cancelled",
+            State::Held => "held",
+            State::Unrouted => "unrouted",
+        }
+    }
+
+    /// Whether it ended.
+    pub fn is_settled(self) -> bool {
+        !matches!(self, State::Waiting | State::Sending | State::Held)
+    }
+}
+
 /// Why an attempt or a delivery ended as it did. Closed, because it is also the metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// A 2xx that means it.
     Accepted,

@@ -35,6 +35,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Value>, Ap
         "destinations": lanes,
         "dead_letters": dead_letters,
         "missing": missing,
+        "damage": relay.queue.damage(),
     })))
 }
 

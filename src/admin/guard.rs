@@ -59,9 +59,9 @@ fn refuse_write(settings: &Admin, headers: &HeaderMap) -> Option<ApiError> {
         .then(|| ApiError::new(StatusCode::FORBIDDEN, "a foreign page may not write here"))
 }
 
-/// Probes need no token, and come by whatever address the prober knows.
+/// Probes and metrics need no token, and come by whatever address the prober knows.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
 
 fn host_is_ours(settings: &Admin, headers: &HeaderMap) -> bool {

@@ -9,6 +9,8 @@ mod error;
 mod guard;
 mod hooks;
 mod listen;
+mod metrics;
+mod missed;
 mod preview;
 mod reload;
 
@@ -69,6 +71,7 @@ fn router(shared: Shared) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/redeliver", post(deliveries::redeliver_all))
         .route(
@@ -87,6 +90,7 @@ fn router(shared: Shared) -> Router {
         .route("/v1/events/{id}", get(preview::event))
         .route("/v1/hooks", get(hooks::list))
         .route("/v1/hooks/{id}", get(hooks::show).delete(hooks::delete))
+        .route("/v1/missed", get(missed::list))
         .route("/v1/reload", post(reload::reload))
         .route("/v1/render", post(preview::render))
         .route("/v1/route", post(preview::route))
@@ -113,9 +117,20 @@ async fn readyz(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
         ));
     }
     let queue = &shared.relay()?.queue;
-    let events = queue.stats().events;
+    let (stats, damage) = (queue.stats(), queue.damage());
+    if !stats.accepts {
+        let error = "the queue takes no new events";
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        return Err(match damage.is_empty() {
+            true => error.hint("its disk fails or is full; it goes on by itself when it works"),
+            false => error.hint("it is damaged: stop the relay and run `gogs-relay salvage`"),
+        });
+    }
     let missing: u64 = queue.missing().iter().map(Missing::events).sum();
-    Ok(Json(
-        json!({ "ready": true, "events": events, "missing": missing }),
-    ))
+    Ok(Json(json!({
+        "ready": true,
+        "events": stats.events,
+        "missing": missing,
+        "damage": damage,
+    })))
 }

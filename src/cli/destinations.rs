@@ -159,6 +159,13 @@ fn tell_missing(out: &mut dyn Write, answer: &Value) -> std::io::Result<()> {
             to_the_second(&missing["found"]),
         )?;
     }
+    for damage in answer["damage"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "the queue is damaged: {} cannot be read; `gogs-relay salvage` may bring it back",
+            text(damage),
+        )?;
+    }
     Ok(())
 }
 

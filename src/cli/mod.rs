@@ -11,6 +11,7 @@ mod given;
 mod gogs;
 mod hooks;
 mod init;
+mod missed;
 mod paint;
 mod panics;
 mod redeliver;
@@ -79,6 +80,8 @@ enum Command {
     /// over those for chat services
     #[command(subcommand)]
     Gogs(gogs::Command),
+    /// Show pushes that never reached the relay
+    Missed(missed::Args),
     /// Have the running relay put in force what changed in relay.yaml and the templates
     Reload(reload::Args),
     /// Rebuild a damaged queue from what can still be read of it
@@ -138,6 +141,7 @@ fn run(args: Args) -> Outcome {
         Command::Destinations(command) => destinations::run(config, command),
         Command::Hooks(command) => hooks::run(config, command),
         Command::Gogs(command) => gogs::run(config, command),
+        Command::Missed(args) => missed::run(config, &args),
         Command::Reload(args) => reload::run(config, &args),
         Command::Salvage(args) => salvage::run(config, args),
         Command::Init(args) => init::run(config, &args),

@@ -280,6 +280,10 @@ impl Shared {
     /// Counts a delivery whose record changes.
     pub(super) fn count(&mut self, lane: LaneId, before: Option<State>, after: Option<State>) {
         let lane = self.lane(lane);
+        let settled = after.filter(|state| state.is_settled());
+        if let Some(settled) = settled {
+            *lane.tally.settled.entry(settled).or_default() += 1;
+        }
         for (state, by) in [(before, -1), (after, 1)] {
             match state {
                 None | Some(State::Waiting | State::Sending | State::Held) => {}

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::delivery::Trace;
 use crate::queue::aside::Aside;
 use crate::queue::key::LaneId;
 use crate::queue::record::{Failing, ParkedNote};
 use crate::queue::trail;
 use crate::queue::trail::Trail;
-use crate::queue::{Held, LastAttempt};
+use crate::queue::{Held, LaneTally, LastAttempt};
 
 /// With so many parked, a lane takes nothing new before one of them is through.
 pub(super) const PARKED: usize = 1000;
@@ -71,6 +72,7 @@ pub(super) struct Lane {
     pub(super) paused: bool,
     pub(super) last_error: Option<String>,
     pub(super) last: Option<LastAttempt>,
+    pub(super) tally: LaneTally,
     pub(super) dead: u64,
     pub(super) history: u64,
     /// No page of the log names it from this sequence on.
@@ -151,6 +153,7 @@ impl Lane {
             paused: false,
             last_error: None,
             last: None,
+            tally: LaneTally::default(),
             dead: 0,
             history: 0,
             named_until: 0,
@@ -223,6 +226,12 @@ impl Lane {
         for parked in self.parked.values_mut() {
             parked.not_before = Duration::ZERO;
         }
+    }
+
+    /// Another attempt came back.
+    pub(super) fn note_attempt(&mut self, trace: &Trace) {
+        self.last = Some(LastAttempt::of(trace));
+        *self.tally.attempts.entry(trace.reason).or_default() += 1;
     }
 
     pub(super) fn say_error(&mut self, words: &str) {

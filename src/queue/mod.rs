@@ -23,6 +23,7 @@ mod files;
 mod find;
 #[cfg(test)]
 mod fixtures;
+mod follow;
 mod gaps;
 mod head;
 mod inspect;
@@ -77,10 +78,11 @@ use crate::queue::engine::Engine;
 
 pub use crate::queue::asked::{Again, Delivery, Filter, Found, Range, Redelivered, Rest, Resume};
 pub use crate::queue::attempts::{Attempted, Attempts};
+pub use crate::queue::follow::Stretch;
 pub use crate::queue::missing::Missing;
 pub use crate::queue::model::{
-    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, LastAttempt, Lease, Next,
-    Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
+    Appended, Changes, Configured, Held, Keep, LaneSpec, LaneStatus, LaneTally, LastAttempt, Lease,
+    Next, Note, Notes, Options, Orphan, Planned, PlannedDelivery, QueueError, Redelivery, Repeats,
     Settlement, Stats,
 };
 pub use crate::queue::room::Room;
@@ -329,6 +331,17 @@ impl Queue {
         self.engine().event(id).await
     }
 
+    /// Events of the log from this one on, for who reads along it: at most as many as one read of
+    /// the disk gives.
+    pub async fn stretch(&self, from: EventId) -> Result<Stretch, QueueError> {
+        self.engine().stretch(from).await
+    }
+
+    /// The id that the next new event gets.
+    pub fn next_event(&self) -> EventId {
+        EventId(self.engine().shared().log.next)
+    }
+
     /// All lanes, by name; those without a destination while something waits or is dead in them.
     pub fn lanes(&self) -> Vec<LaneStatus> {
         self.engine().lanes()
@@ -338,6 +351,17 @@ impl Queue {
     /// forgotten it.
     pub fn missing(&self) -> Vec<Missing> {
         self.engine().shared().missing.clone()
+    }
+
+    /// What each lane did since the start, by destination; events without a route have none.
+    pub fn tallies(&self) -> Vec<(Arc<str>, LaneTally)> {
+        self.engine().tallies()
+    }
+
+    /// What of the database cannot be read, in words, as far as anybody tried; the rest goes on.
+    pub fn damage(&self) -> Vec<String> {
+        let wounds = self.engine().store.wounds();
+        wounds.iter().map(ToString::to_string).collect()
     }
 
     pub fn stats(&self) -> Stats {

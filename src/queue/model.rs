@@ -1,11 +1,12 @@
 //! The nouns of the queue's interface: what goes in, what comes out, and what people see.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::delivery::{DeliveryId, Reason, Trace};
+use crate::delivery::{DeliveryId, Reason, State, Trace};
 use crate::event::{Event, EventId, Facts};
 use crate::queue::token::LeaseToken;
 
@@ -247,6 +248,15 @@ pub struct LaneStatus {
     pub last_error: Option<String>,
 }
 
+/// What a lane did since the start, for metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneTally {
+    /// How attempts ended.
+    pub attempts: BTreeMap<Reason, u64>,
+    /// What became of deliveries; one that is sent again counts again.
+    pub settled: BTreeMap<State, u64>,
+}
+
 /// How a lane's newest attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastAttempt {
@@ -274,4 +284,7 @@ pub struct Stats {
     pub dead: u64,
     pub bytes_on_disk: u64,
     pub commits: u64,
+    /// Whether the database takes new events: not while it cannot write, nor for good where it is
+    /// damaged.
+    pub accepts: bool,
 }

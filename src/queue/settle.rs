@@ -12,7 +12,7 @@ use crate::queue::leave::{Ended, NOBODY, Writes, keep_sent, leave, park};
 use crate::queue::page::Entry;
 use crate::queue::record::{About, Record};
 use crate::queue::token::{LeaseToken, Place};
-use crate::queue::{LastAttempt, Lease, Settlement};
+use crate::queue::{Lease, Settlement};
 
 impl Engine {
     pub(super) fn settle(&self, mut lease: Lease, settlement: Settlement, trace: Option<Trace>) {
@@ -33,7 +33,7 @@ impl Engine {
                 Settlement::Release => record.trail.note(id, record.round, trace),
                 _ => record.trail.add(id, record.round, trace),
             }
-            shared.lane(lane).last = Some(LastAttempt::of(trace));
+            shared.lane(lane).note_attempt(trace);
         }
         let now = self.now();
         shared.notice_sleep(now);
@@ -248,7 +248,7 @@ impl Engine {
         if let Some(trace) = trace {
             let id = self.attempt_id(shared);
             record.trail.add(id, record.round, trace);
-            shared.lane(lane).last = Some(LastAttempt::of(trace));
+            shared.lane(lane).note_attempt(trace);
         }
         record.state = State::Delivered;
         record.reason = None;

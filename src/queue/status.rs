@@ -8,7 +8,7 @@ use crate::event::EventId;
 use crate::queue::engine::Engine;
 use crate::queue::key::{self, LaneId};
 use crate::queue::lane::{Lane, Now};
-use crate::queue::{LaneStatus, Stats};
+use crate::queue::{LaneStatus, LaneTally, Stats};
 
 impl Engine {
     pub(super) async fn woken(&self) -> Vec<Arc<str>> {
@@ -92,6 +92,15 @@ impl Engine {
         }
     }
 
+    /// By destination; events without a route have none.
+    pub(super) fn tallies(&self) -> Vec<(Arc<str>, LaneTally)> {
+        let shared = self.shared();
+        let lanes = shared.lanes.iter();
+        lanes
+            .map(|lane| (lane.destination.clone(), lane.tally.clone()))
+            .collect()
+    }
+
     pub(super) fn stats(&self) -> Stats {
         let bytes_on_disk = self.store.size();
         let shared = self.shared();
@@ -101,6 +110,7 @@ impl Engine {
             dead: shared.lanes.iter().map(|lane| lane.dead).sum(),
             bytes_on_disk,
             commits: shared.commits,
+            accepts: !shared.faulty,
         }
     }
 

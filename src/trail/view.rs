@@ -12,6 +12,7 @@ use crate::event::{Event, EventId};
 use crate::plan::Explained;
 use crate::queue::{Delivery, LaneStatus, Missing};
 use crate::send::pace;
+use crate::trail::missed::Gap;
 
 /// How long settled deliveries and dead letters are kept.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +143,18 @@ pub fn lane(lane: &LaneStatus, destination: Option<&Destination>) -> Value {
         "next_try": lane.next_try.map(time),
         "last_error": lane.last_error,
         "rate": destination.map(pace::in_words),
+    })
+}
+
+/// A push that never reached us.
+pub fn missed(gap: &Gap) -> Value {
+    json!({
+        "source": gap.source,
+        "repo": gap.repo,
+        "branch": gap.branch,
+        "link": gap.link(),
+        "next_push": gap.event,
+        "noticed": time(gap.noticed),
     })
 }
 

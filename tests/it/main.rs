@@ -46,6 +46,7 @@ mod lanes;
 mod many_lanes;
 mod memory;
 mod messages;
+mod missed;
 mod operate;
 mod outage;
 mod power_cut;
