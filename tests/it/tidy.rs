@@ -21,10 +21,15 @@ fn rust_files(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The part of a file before its unit tests, without comments.
+/// The part of a file before its unit tests.
+fn before_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod ").next().unwrap()
+}
+
+/// The same without comments.
 fn code(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap();
-    code.lines()
+    before_tests(text)
+        .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
         .join("\n")
@@ -58,7 +63,7 @@ fn every_file_opens_by_saying_its_one_job() {
 #[test]
 fn files_stay_short_enough_to_read() {
     for (path, text) in rust_files("src") {
-        let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        let lines = before_tests(&text).lines().count();
         assert!(
             lines <= 400,
             "{} has {lines} lines before its tests",
@@ -85,8 +90,13 @@ fn planning_does_no_io_and_knows_nothing_of_sending() {
 }
 
 #[test]
-fn only_one_file_names_each_of_the_libraries_that_may_be_replaced() {
-    assert_eq!(files_naming("src", "sled::"), ["queue/store.rs"]);
+fn only_one_place_names_each_of_the_libraries_that_may_be_replaced() {
+    let naming_sled = files_naming("src", "sled::");
+    assert!(
+        naming_sled
+            .iter()
+            .all(|file| file.starts_with("queue/store/"))
+    );
     assert_eq!(files_naming("src", "backoff::"), ["send/retry.rs"]);
     assert_eq!(files_naming("src", "hyper_rustls"), ["send/links.rs"]);
 }

@@ -1,4 +1,4 @@
-//! The database file: the one place that names sled, and where its traps are avoided.
+//! The database file: the one folder that names sled, and where its traps are avoided.
 //!
 //! - `flush` alone loses everything in a power cut, so every commit ends in `sync_data` on sled's
 //!   `db` file; and a failed sync is never simply repeated (see [`Store::reopen`]).
@@ -6,37 +6,40 @@
 //! - Everything lies in one tree, so that a batch is atomic.
 
 use std::fs::{self, File};
+#[cfg(test)]
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tracing::warn;
 
-use crate::queue::files::{make_private, repair_before_open, set_snapshots_aside, sync_files};
+use crate::queue::files::make_private;
 use crate::queue::inspect;
 use crate::queue::key::Key;
 use crate::queue::lock;
 use crate::queue::witness::{self, Testimony, Witness};
 use crate::queue::wounds::Wounds;
 
+mod fault;
+mod handle;
+
+pub(super) use fault::Fault;
+pub(super) use handle::is_damaged;
 pub(super) use sled::IVec as Value;
+
+use handle::{Handle, refuse_damaged};
 
 /// Keys and their values.
 pub(super) type Entries = Vec<(Value, Value)>;
 
-/// sled's own default is 1 GB.
-const CACHE: u64 = 8 << 20;
 /// See [`Store::let_go`].
 const USES: usize = 8;
 /// More parts than one flipped bit can spoil.
 const WRITE_TRIES: u32 = 16;
-/// sled's old handle holds its lock for some milliseconds after closing.
-const LOCK_TRIES: u32 = 100;
 
 /// The database, open or, after a fault, closed until it is opened again.
 #[derive(Debug)]
@@ -52,50 +55,6 @@ pub(super) struct Store {
     is_half_written: AtomicBool,
     /// Held until the queue is closed for good.
     lock: Mutex<Option<File>>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    db: sled::Db,
-    file: File,
-}
-
-/// The database could not do it.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    #[error("the database is closed")]
-    Closed,
-    #[error("the database gave up: {0}")]
-    Database(#[source] sled::Error),
-    #[error("the database could not be synced: {0}")]
-    Sync(#[from] io::Error),
-    #[error("the database panicked")]
-    Panicked,
-    #[error("{0}")]
-    Damaged(#[from] crate::queue::chunk::Damaged),
-    /// Nothing is wrong, but whoever reads it has to ask for room in memory first.
-    #[error("the event takes {0} bytes of memory")]
-    Large(usize),
-}
-
-impl Fault {
-    /// What is on the disk is not what was written. The database panics on some of it.
-    pub(super) fn is_damage(&self) -> bool {
-        matches!(self, Fault::Damaged(_) | Fault::Panicked)
-    }
-}
-
-impl From<sled::Error> for Fault {
-    fn from(error: sled::Error) -> Fault {
-        match error {
-            sled::Error::Corruption { .. } => Fault::Damaged(crate::queue::chunk::Damaged),
-            // The file ends before something that it refers to.
-            sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Fault::Damaged(crate::queue::chunk::Damaged)
-            }
-            other => Fault::Database(other),
-        }
-    }
 }
 
 /// What one commit writes.
@@ -148,7 +107,7 @@ impl Store {
         refuse_damaged(folder, closed)?;
         let witness = Witness::open(folder)
             .with_context(|| format!("open the witness in {}", folder.display()))?;
-        let handle = open_carefully(folder)?;
+        let handle = Handle::open(folder)?;
         Ok(Store {
             witness,
             folder: folder.to_owned(),
@@ -222,7 +181,7 @@ impl Store {
     pub(super) fn moved_to(mut self, folder: &Path) -> anyhow::Result<Store> {
         self.close();
         self.folder = folder.to_owned();
-        let handle = open_carefully(folder)?;
+        let handle = Handle::open(folder)?;
         *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
         Ok(self)
     }
@@ -302,7 +261,7 @@ impl Store {
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
                 .context("drop cached pages of the database")?;
         }
-        let handle = open_carefully(&self.folder)?;
+        let handle = Handle::open(&self.folder)?;
         *self.handle.write().unwrap_or_else(PoisonError::into_inner) = Some(handle);
         self.written.store(0, Ordering::Relaxed);
         self.is_half_written.store(false, Ordering::Relaxed);
@@ -327,8 +286,8 @@ impl Store {
             return Ok(Renewed::No(damage));
         }
         let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
-        close_handle(handle.take());
-        *handle = Some(open_carefully(&self.folder)?);
+        Handle::close(handle.take());
+        *handle = Some(Handle::open(&self.folder)?);
         self.written.store(0, Ordering::Relaxed);
         Ok(Renewed::Yes)
     }
@@ -357,7 +316,7 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let was_open = handle.is_some();
-        was_open && close_handle(handle)
+        was_open && Handle::close(handle)
     }
 
     /// Bytes of the database's files.
@@ -411,83 +370,4 @@ fn again_if_damaged<T>(mut write: impl FnMut() -> Result<T, sled::Error>) -> Res
             done => return done,
         }
     }
-}
-
-/// Damage that the database would not see, or see only after it has written over what is behind.
-fn refuse_damaged(folder: &Path, closed: Option<u64>) -> anyhow::Result<()> {
-    let damage = inspect::look(folder, closed).context("look through the queue's file")?;
-    match damage {
-        Some(words) => Err(anyhow!(words)).context(is_damaged(folder)),
-        None => Ok(()),
-    }
-}
-
-/// What to say, and what can be done.
-pub(super) fn is_damaged(folder: &Path) -> String {
-    format!(
-        "the queue in {} is damaged; `gogs-relay salvage` makes a new one of all that can be read",
-        folder.display()
-    )
-}
-
-/// Says whether it was closed in order.
-fn close_handle(handle: Option<Handle>) -> bool {
-    // Dropping the last handle makes sled write what it still has, which may panic.
-    let closed = catch_unwind(AssertUnwindSafe(move || drop(handle)));
-    if closed.is_err() {
-        warn!("the database panicked while it was closed");
-    }
-    closed.is_ok()
-}
-
-fn open_carefully(folder: &Path) -> anyhow::Result<Handle> {
-    repair_before_open(folder)?;
-    let db = match open_sled(folder) {
-        Ok(db) => db,
-        // A full disk is no damage: the snapshot is not to blame.
-        Err(sled::Error::Io(first)) if first.kind() != io::ErrorKind::UnexpectedEof => {
-            return Err(first).context("open the queue's database");
-        }
-        Err(first) => {
-            if !set_snapshots_aside(folder)? {
-                return Err(first).context(is_damaged(folder));
-            }
-            warn!(error = %first, "opening the queue's database again without its snapshot");
-            // Without it the database replays its whole file.
-            refuse_damaged(folder, None)?;
-            open_sled(folder).context(is_damaged(folder))?
-        }
-    };
-    catch_unwind(AssertUnwindSafe(|| db.flush().map(drop)))
-        .unwrap_or(Err(sled::Error::ReportableBug("panic in flush".into())))
-        .context("write to the queue's database")?;
-    sync_files(folder).context("sync the queue's files")?;
-    let file = File::open(folder.join("db")).context("open the queue's file")?;
-    Ok(Handle { db, file })
-}
-
-fn open_sled(folder: &Path) -> Result<sled::Db, sled::Error> {
-    let mut tries = 0;
-    loop {
-        let opened = catch_unwind(|| {
-            sled::Config::new()
-                .path(folder)
-                .cache_capacity(CACHE)
-                .flush_every_ms(None)
-                .open()
-        });
-        let opened =
-            opened.unwrap_or_else(|_| Err(sled::Error::ReportableBug("panic in open".into())));
-        tries += 1;
-        match opened {
-            Err(sled::Error::Io(error)) if is_locked(&error) && tries < LOCK_TRIES => {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-            other => return other,
-        }
-    }
-}
-
-fn is_locked(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("lock")
 }
