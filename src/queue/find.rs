@@ -56,13 +56,19 @@ impl Engine {
     /// One delivery, whatever its state. Reads from disk.
     pub(super) fn delivery_of(&self, event: u64, lane: LaneId) -> Result<Option<Delivery>, Fault> {
         let mut shared = self.shared();
+        self.settle_if_its_range_is(&mut shared, lane, event);
         if let Some(record) = self.record(&shared, event, lane) {
             return Ok(Some(shared.of_record(event, lane, record, self.now())));
         }
         drop(shared);
         let entry = self.entry(event)?;
-        let mut shared = self.shared();
-        Ok(entry.and_then(|entry| shared.of_log(event, lane, &entry, self.now())))
+        let (mut shared, now) = (self.shared(), self.now());
+        let in_log = entry.and_then(|entry| shared.of_log(event, lane, &entry, now));
+        Ok(in_log.or_else(|| {
+            // It may have left the log while the event was read.
+            let record = self.record(&shared, event, lane)?;
+            Some(shared.of_record(event, lane, record, now))
+        }))
     }
 
     pub(super) async fn sent(

@@ -179,6 +179,7 @@ impl Engine {
         planned: &Planned,
     ) -> Option<u64> {
         let (id, route) = (planned.lane, &planned.route);
+        self.settle_if_its_range_is(shared, id, event);
         let known = self.record(shared, event, id);
         let was_planned = entry.planned(id).is_some();
         let lane = shared.lane(id);
@@ -209,6 +210,7 @@ impl Engine {
             .entry(event)?
             .is_some_and(|entry| entry.planned(id).is_some());
         let mut shared = self.shared();
+        self.settle_if_its_range_is(&mut shared, id, event);
         let record = self.record(&shared, event, id);
         let lane = shared.lane(id);
         if lane.parked.contains_key(&event) {

@@ -175,9 +175,9 @@ impl Retention {
         if !is_over && !self.is_unneeded(engine, head) {
             return Ok(false);
         }
-        engine.remove_page(head)?;
+        let is_removed = engine.remove_page(head, is_over)?;
         self.oldest = None;
-        Ok(true)
+        Ok(is_removed)
     }
 
     fn is_unneeded(&self, engine: &Engine, head: &Head) -> bool {
@@ -256,8 +256,9 @@ impl Engine {
     }
 
     /// Removes a page: what is still needed of it is copied, its head becomes a stub, and then
-    /// its chunks go.
-    fn remove_page(&self, head: &Head) -> Result<(), Fault> {
+    /// its chunks go. Says whether: unless it must go, it stays if something of it was settled since
+    /// history was looked through, and so has a history now.
+    fn remove_page(&self, head: &Head, must_go: bool) -> Result<bool, Fault> {
         let end = head.range().end;
         let entries = match self.page(head.first) {
             Ok(page) => page,
@@ -265,6 +266,9 @@ impl Engine {
             Err(fault) => return Err(fault),
         };
         let mut shared = self.shared();
+        if !must_go && shared.settled_from < end {
+            return Ok(false);
+        }
         for event in head.range() {
             let entry = entries.as_ref().and_then(|page| page.get(event));
             let is_dead = self.bury_what_waits(&mut shared, head, event, entry);
@@ -283,7 +287,7 @@ impl Engine {
         let chunks = chunks.filter(|key| entries.is_some() || self.store.get(key).is_ok());
         self.push_removals(&mut shared, chunks.collect());
         self.cache().remove(head.first);
-        Ok(())
+        Ok(true)
     }
 
     /// What lanes still need of a page that goes all the same becomes dead letters, so that one

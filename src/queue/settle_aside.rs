@@ -188,6 +188,20 @@ impl Engine {
         !idle.is_empty()
     }
 
+    /// A parked delivery whose range is settled shares its fate at once, where somebody asks for
+    /// it by itself.
+    pub(super) fn settle_if_its_range_is(&self, shared: &mut Shared, id: LaneId, event: u64) {
+        let lane = shared.lane(id);
+        let parked = lane.parked.get(&event);
+        if parked.is_none_or(|parked| parked.round != 1 || parked.leased.is_some()) {
+            return;
+        }
+        let mut settled = lane.asides.iter().filter(|aside| !aside.fate.waits());
+        if let Some(aside) = settled.find(|aside| event < aside.to).cloned() {
+            self.settle_one_parked(shared, id, event, &aside);
+        }
+    }
+
     fn settle_one_parked(&self, shared: &mut Shared, id: LaneId, event: u64, aside: &Aside) {
         let known = self.record(shared, event, id);
         let mut writes = leave(shared.lane(id), Place::Parked, event);

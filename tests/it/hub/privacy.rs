@@ -103,7 +103,8 @@ async fn what_was_seen_last_counts_after_a_restart_too() {
             .enumerate()
         {
             happens(&relay, "push", seen, number as u32).await;
-            assert_eq!(read(&relay, path, &[]).await.status, status);
+            let answer = read(&relay, path, &[]).await;
+            assert_eq!(answer.status, status, "{number}: {answer:?}");
             relay.finish().await;
             relay = start(folder.path(), Clock::system()).await;
             assert_eq!(read(&relay, path, &[]).await.status, status);
