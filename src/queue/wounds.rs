@@ -14,6 +14,8 @@ use crate::queue::store::{Entries, Fault, Store};
 
 /// Bytes of a key behind its first that its place is told by.
 const PRECISION: usize = 16;
+/// So often a scan is begun again where damage was in its way that is not found there.
+const VAIN: u32 = 3;
 /// What is to be done about it, and why soon.
 const ADVICE: &str = "stop the relay soon and run `gogs-relay salvage`";
 
@@ -108,6 +110,7 @@ impl Store {
         is_back: bool,
     ) -> Result<Entries, Fault> {
         let mut found = Entries::new();
+        let mut vain = 0;
         while rest.start < rest.end && found.len() < limit {
             let wound = self.wounds.within(&rest, is_back).map(|wound| wound.keys);
             let sound = match &wound {
@@ -130,8 +133,20 @@ impl Store {
                         (Some(last), true) => sound.start..last,
                         (Some(last), false) => [last.as_slice(), &[0]].concat()..sound.end,
                     };
+                    let wound = match self.wound_in(&unread, is_back, fault) {
+                        Ok(wound) => wound.keys,
+                        // What came in the way lies elsewhere, and is there only once.
+                        Err(fault) if fault.is_damage() && vain < VAIN => {
+                            vain += 1;
+                            rest = match is_back {
+                                true => rest.start..unread.end,
+                                false => unread.start..rest.end,
+                            };
+                            continue;
+                        }
+                        Err(fault) => return Err(fault),
+                    };
                     // Nothing lies between it and where the scan came to a halt.
-                    let wound = self.wound_in(&unread, is_back, fault)?.keys;
                     match is_back {
                         true => rest.start..below(&wound.start).min(unread.end),
                         false => wound.end.max(unread.start)..rest.end,

@@ -38,8 +38,8 @@ pub(super) type Entries = Vec<(Value, Value)>;
 
 /// See [`Store::let_go`].
 const USES: usize = 8;
-/// More parts than one flipped bit can spoil.
-const WRITE_TRIES: u32 = 16;
+/// More parts than lie in a segment of which nothing can be read.
+const WRITE_TRIES: u32 = 512;
 
 /// The database, open or, after a fault, closed until it is opened again.
 #[derive(Debug)]
@@ -122,7 +122,12 @@ impl Store {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Value>, Fault> {
-        self.with(|handle| Ok(handle.db.get(key)?))
+        let get = |handle: &Handle| Ok(handle.db.get(key)?);
+        match self.with(get) {
+            // Damage elsewhere may come in the way of a read, but only once.
+            Err(fault) if fault.is_damage() => self.with(get),
+            value => value,
+        }
     }
 
     /// At most `limit` of the entries in `range`, in order.
