@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// So often it is stored how far it is.
 const STORE_EVERY: Duration = Duration::from_secs(10);
 /// An event takes at least so long, so that a flood leaves the processor to the journey.
-const PACE: Duration = Duration::from_micros(500);
+const PACE: Duration = Duration::from_millis(2);
 /// Who is so many events behind goes on at the end of the log.
 const FAR_BEHIND: u64 = 200_000;
 /// So long the last storing may take.
