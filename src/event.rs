@@ -8,6 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+/// The events that hooks of Gogs can have, in the order in which it lists them.
+pub const GOGS_EVENTS: [&str; 8] = [
+    "create",
+    "delete",
+    "fork",
+    "push",
+    "issues",
+    "pull_request",
+    "issue_comment",
+    "release",
+];
+
 /// An event's place in the log: a plain integer from 1, never used twice.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

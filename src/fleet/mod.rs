@@ -37,14 +37,4 @@ pub use plan::{Drift, Fault, Keep, Plan, Retire, Wanted, plan};
 pub use report::{Action, Change, Outcome, Report};
 pub use sync::Sync;
 
-/// The events that hooks of Gogs can have, in the order in which it lists them.
-pub const EVENTS: [&str; 8] = [
-    "create",
-    "delete",
-    "fork",
-    "push",
-    "issues",
-    "pull_request",
-    "issue_comment",
-    "release",
-];
+pub use crate::event::GOGS_EVENTS as EVENTS;

@@ -89,8 +89,8 @@ impl Engine {
         Ok(head.range().contains(&sequence).then_some(head))
     }
 
-    /// Reads the page of a head that is no stub, if there is room for it. Others than the writer read the head under the
-    /// same [`standing_pages`](Engine::standing_pages).
+    /// Reads the page of a head that is no stub, if there is room for it. Others than the writer
+    /// read the head under the same [`standing_pages`](Engine::standing_pages).
     pub(super) fn load(&self, head: &Head, room: &Room) -> Result<Arc<Page>, Fault> {
         // Lanes that come to a large event together read it once.
         let may_be_large = head.events.len() == 1 && head.chunks > FEW;

@@ -7,17 +7,7 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::hook::{Hook, HookKind};
 
-/// The events that hooks of Gogs can have, in the order in which it lists them.
-pub(super) const EVENTS: [&str; 8] = [
-    "create",
-    "delete",
-    "fork",
-    "push",
-    "issues",
-    "pull_request",
-    "issue_comment",
-    "release",
-];
+pub(super) use crate::event::GOGS_EVENTS as EVENTS;
 
 /// A hook, with everything but its secret.
 #[derive(Serialize)]
