@@ -50,6 +50,15 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// What is missing, as people are told.
+    pub fn words(&self) -> String {
+        let words = format!("a push to {} {} never reached us", self.repo, self.branch);
+        match self.link() {
+            link if link.is_empty() => words,
+            link => format!("{words}: {link}"),
+        }
+    }
+
     /// Where the branch was seen last, and where the missing push led, as Gogs shows what lies
     /// between; empty when the payload has no page of its repository.
     pub fn link(&self) -> String {
@@ -148,6 +157,11 @@ impl Watch {
     /// Those that were reported, oldest first.
     pub(super) fn missed(&self) -> impl Iterator<Item = &Gap> {
         self.gaps.values().filter(|gap| gap.is_reported)
+    }
+
+    /// The one that this event told of, if it was reported.
+    pub(super) fn told_by(&self, event: u64) -> Option<&Gap> {
+        self.gaps.get(&event).filter(|gap| gap.is_reported)
     }
 
     /// How many were reported since the start, by source.
