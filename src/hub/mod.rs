@@ -4,6 +4,7 @@
 //! it, within the `limits`; who says so has a hook from then on, until the `keeper` ends it with its
 //! lease. The `repositories` know what is for everybody.
 
+mod book;
 mod keeper;
 mod known;
 mod limits;
