@@ -10,7 +10,7 @@ use super::known::Privacy;
 use super::pending::{Mode, Pending};
 use super::question::Said;
 use super::subscriptions::{self, Unchanged};
-use super::{Hub, Refused, seconds};
+use super::{Hub, Refused, broke_off, seconds};
 use crate::clock::Timestamp;
 use crate::hooks::Hooks;
 use crate::send::caught::caught;
@@ -132,10 +132,14 @@ pub(super) async fn at_once(hub: &Hub, pending: Pending) -> Result<(), Refused> 
     let asked = verifier.clock.now();
     match verifier.ask(hub, &pending).await.map_err(later)? {
         Said::Yes => {
-            let (key, pending) = (pending.key(), Arc::new(pending));
-            confirm(hub, pending, asked).await?;
-            verifier.forget_older(key).await;
-            Ok(())
+            let own = hub.clone();
+            let confirming = async move {
+                let key = pending.key();
+                confirm(&own, Arc::new(pending), asked).await?;
+                own.verifier.forget_older(key).await;
+                Ok(())
+            };
+            hub.finish(confirming).await.ok_or_else(broke_off)?
         }
         Said::No(words) | Said::Nothing(words) => Err(Refused::Unconfirmed(words)),
     }
