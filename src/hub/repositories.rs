@@ -1,6 +1,7 @@
 //! Which repositories are for everybody: what the newest event of each says of it. It is told
 //! before an event is stored that says it is private, and only after one is that says it is not.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
@@ -15,6 +16,9 @@ use crate::hook::Repository;
 use crate::ingest::decode;
 use crate::queue::{Appended, Note, Queue, QueueError};
 use crate::trail;
+
+/// So many events at the end of the log may have been under way when the relay ended.
+const UNDER_WAY: u64 = 256;
 
 /// What is known of them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,24 +61,32 @@ impl Repositories {
         }
     }
 
-    /// At a start, before anything arrives: an event that was being stored when the relay ended may
-    /// show the repository to be private.
-    pub(super) async fn catch_up(&self, repository: &Repository) {
-        match self.known_privacy(repository) {
-            None => {
-                self.privacy(repository).await;
+    /// At a start, before anything arrives: what was being stored when the relay ended tells of these
+    /// what nobody had noted yet.
+    pub(super) async fn catch_up(&self, repositories: impl Iterator<Item = &Repository>) {
+        let mut unsure = HashSet::new();
+        for repository in repositories {
+            if self.privacy(repository).await == Privacy::Unknown {
+                unsure.insert(repository.key());
             }
-            Some(Privacy::Unknown) => {
-                let Some((id, event)) = self.search(repository, None).await else {
-                    return;
-                };
-                let says = Privacy::of(&decode::facts(&event));
-                if says == Privacy::Private {
+        }
+        let end = self.0.queue.next_event();
+        let mut at = EventId(end.0.saturating_sub(UNDER_WAY));
+        while !unsure.is_empty() && at < end {
+            let stretch = match self.0.queue.stretch(at).await {
+                Ok(stretch) if stretch.next > at => stretch,
+                Ok(_) | Err(_) => return,
+            };
+            for (id, event) in &stretch.events {
+                let facts = decode::facts(event);
+                let key = facts.repo.as_ref().map(|name| key(event, name));
+                if let Some(key) = key.filter(|key| unsure.contains(key)) {
                     let mut book = self.book();
-                    book.entry(&repository.key()).take(id, says, &event.name);
+                    let known = book.entry(&key);
+                    known.take(*id, Privacy::of(&facts), &event.name);
                 }
             }
-            Some(_) => {}
+            at = stretch.next;
         }
     }
 
@@ -157,7 +169,7 @@ impl Repositories {
         if hub.is_none() && self.book().is_empty() {
             return Ok(None);
         }
-        let key = (event.source.clone(), name.to_lowercase());
+        let key = key(event, name);
         if !hub.is_some_and(|hub| hub.source == event.source && hub.opens(name)) {
             // What was known is known no more.
             return self.forget(&key).await.map(|()| None);
@@ -210,6 +222,11 @@ impl Repositories {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The repository of this name that an event is about.
+fn key(event: &Event, name: &str) -> Key {
+    (event.source.clone(), name.to_lowercase())
 }
 
 /// An event that is being stored.
