@@ -103,7 +103,9 @@ impl Follower {
             self.missed.watch().lose_track();
             self.at = end;
         }
-        let came = end.0.saturating_sub(std::mem::replace(&mut self.end, end).0);
+        let came = end
+            .0
+            .saturating_sub(std::mem::replace(&mut self.end, end).0);
         let wait = match came {
             0..FLOOD => self.read_on().await,
             FLOOD.. => EVERY,
