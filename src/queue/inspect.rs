@@ -45,6 +45,10 @@ pub(super) fn look(folder: &Path, closed: Option<u64>) -> io::Result<Option<Stri
         }
         let length = read_up_to(&file, &mut bytes, base)?;
         let read = Segment::read(&bytes[..length]);
+        // The database passes over it, too.
+        if read.is_let_go {
+            continue;
+        }
         end = begins + read.end() as u64;
         let lost_head = segment::number(&bytes[..length]).is_none().then_some(0);
         let at = lost_head
@@ -97,4 +101,83 @@ fn snapshot(folder: &Path) -> io::Result<u64> {
         newest = newest.max(covers.unwrap_or(0));
     }
     Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::queue::store::Store;
+
+    const BLOCK: usize = 4096;
+    const KEYS: u64 = 60;
+
+    fn value(n: u64) -> Vec<u8> {
+        let words = (0..480).map(|word| {
+            let place = [n.to_be_bytes(), u64::to_be_bytes(word)];
+            xxhash_rust::xxh3::xxh3_64(place.as_flattened()).to_be_bytes()
+        });
+        words.flatten().collect()
+    }
+
+    /// A copy of the folder as it is, with this database file.
+    fn image(of: &Path, file: &[u8]) -> tempfile::TempDir {
+        let image = tempfile::tempdir().unwrap();
+        fs::create_dir(image.path().join("blobs")).unwrap();
+        for entry in fs::read_dir(of).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
+            }
+        }
+        fs::write(image.path().join("db"), file).unwrap();
+        image
+    }
+
+    /// The file without the first block of a segment that was used again between the two, if there
+    /// is such a segment, and more of it was written.
+    fn cut(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+        let bases = (0..before.len().saturating_sub(BLOCK)).step_by(SEGMENT);
+        let mut used_again = bases.filter(|base| {
+            let rest = base + BLOCK..(base + SEGMENT).min(before.len());
+            let is_new = segment::number(&before[*base..]) < segment::number(&after[*base..]);
+            is_new && before[rest.clone()] != after[rest]
+        });
+        let base = used_again.next()?;
+        let mut cut = after.to_owned();
+        cut[base..base + BLOCK].copy_from_slice(&before[base..base + BLOCK]);
+        Some(cut)
+    }
+
+    #[test]
+    fn a_segment_whose_new_head_a_power_cut_took_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let file = || fs::read(folder.path().join("db")).unwrap();
+        let mut newest = HashMap::new();
+        let mut before = file();
+        let image = (0..).step_by(3).find_map(|n| {
+            let some = (n..n + 3).map(|n| (n % KEYS, n));
+            let writes = some
+                .clone()
+                .map(|(key, n)| (vec![b'k', key as u8], value(n)));
+            store.commit_in_order(writes).unwrap();
+            let after = file();
+            let file = cut(&before, &after);
+            before = after;
+            if file.is_none() {
+                newest.extend(some);
+            }
+            file.map(|file| image(folder.path(), &file))
+        });
+        let image = image.unwrap();
+        assert_eq!(look(image.path(), None).unwrap(), None);
+        let store = Store::open(image.path()).unwrap();
+        let last = newest.values().max().unwrap();
+        for (key, n) in newest.iter().filter(|(_, n)| **n + KEYS > last + 3) {
+            let found = store.get(&[b'k', *key as u8]).unwrap().unwrap();
+            assert_eq!(found, value(*n), "{key}");
+        }
+    }
 }

@@ -37,6 +37,12 @@ impl Wounds {
             .clone()
     }
 
+    /// As if damage had been found there.
+    #[cfg(test)]
+    pub(super) fn suffer(&self, keys: Range<Key>) {
+        self.add(&Wound { keys });
+    }
+
     fn are_none(&self) -> bool {
         let wounds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         wounds.is_empty()
@@ -433,6 +439,7 @@ mod tests {
         }
         assert!(hit > 0, "no flip took anything");
     }
+
     #[test]
     fn damage_stops_no_write_that_leads_elsewhere() {
         let sound = sound_store();

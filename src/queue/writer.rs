@@ -293,6 +293,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::event::{Event, EventId, Facts};
+    use crate::queue::key;
     use crate::queue::{
         Keep, LaneSpec, Next, Options, Planned, PlannedDelivery, Redelivery, Repeats, Settlement,
         open,
@@ -325,6 +326,12 @@ mod tests {
             longest_wait: Duration::from_secs(60),
         };
         open::open(options, |_| Ok(vec![spec]), Clock::system()).unwrap()
+    }
+
+    async fn close(engine: &Engine) {
+        engine.begin_to_close();
+        let mut closed = engine.closed.subscribe();
+        closed.wait_for(|closed| *closed).await.unwrap();
     }
 
     fn planned(n: u32) -> Planned {
@@ -378,12 +385,35 @@ mod tests {
             panic!("{accepted:?}");
         };
         assert_eq!(id.0, handed_out.len() as u64);
-        engine.begin_to_close();
-        engine
-            .closed
-            .subscribe()
-            .wait_for(|closed| *closed)
-            .await
-            .unwrap();
+        close(&engine).await;
+    }
+
+    #[tokio::test]
+    async fn where_new_events_would_go_is_damaged_and_what_waits_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open_in(folder.path());
+        for n in 1..=2 {
+            let appended = engine.append(planned(n), REPEATS).await.unwrap();
+            assert_eq!(appended, Appended::New(EventId(u64::from(n))));
+        }
+        let heads_to_come = key::head(3)..key::head(u64::MAX);
+        engine.store.wounds.suffer(heads_to_come);
+        let refused = engine.append(planned(3), REPEATS).await;
+        assert!(
+            matches!(refused, Err(QueueError::Unavailable)),
+            "{refused:?}"
+        );
+        assert!(engine.shared().faulty);
+        for _ in 1..=2 {
+            let Next::Lease(lease) = engine.next("ci", &Room::any()).await.unwrap() else {
+                panic!("it waits");
+            };
+            engine.settle(*lease, Settlement::Delivered, None);
+        }
+        close(&engine).await;
+        drop(engine);
+        let engine = open_in(folder.path());
+        let next = engine.next("ci", &Room::any()).await.unwrap();
+        assert!(matches!(next, Next::Nothing), "{next:?}");
     }
 }

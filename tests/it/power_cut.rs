@@ -28,6 +28,7 @@ const REPEATS: Repeats = Repeats {
 /// The disk writes a block whole or not at all.
 const BLOCK: usize = 4096;
 const SEGMENT: usize = 512 << 10;
+
 fn number(variable: &str, default: u64) -> u64 {
     let set = std::env::var(variable).ok();
     set.map_or(default, |set| set.parse().unwrap())
@@ -55,7 +56,8 @@ fn open(data: &Path) -> Queue {
         longest_wait: Duration::from_secs(600),
     };
     let (clock, _) = Clock::stepped(NOON);
-    Queue::open(options, &[lane], clock).unwrap()
+    let opened = Queue::open(options, &[lane], clock);
+    opened.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// What does not compress.
@@ -122,11 +124,22 @@ impl Commit {
         file
     }
 
-    /// Whether the block holds the head of a segment that is used again. When that alone is lost,
-    /// the segment looks like a damaged old one, and the queue asks for `salvage` instead of opening.
-    fn is_head_of_used(&self, block: usize) -> bool {
-        let place = block * BLOCK;
-        place.is_multiple_of(SEGMENT) && place < self.before.len()
+    /// When it is the head of a segment that is used again that is lost, all else of that segment
+    /// is not: where no whole message of the new segment is left, it looks like a damaged old one,
+    /// and the queue asks for `salvage` instead of opening.
+    fn keep_what_tells(&self, lost: &mut Vec<usize>) {
+        let segment = |block: usize| block / (SEGMENT / BLOCK);
+        let is_head_of_used = |block: &usize| {
+            let place = block * BLOCK;
+            place.is_multiple_of(SEGMENT) && place < self.before.len()
+        };
+        let heads: Vec<usize> = lost.iter().copied().filter(is_head_of_used).collect();
+        lost.retain(|block| {
+            let mut theirs = heads
+                .iter()
+                .filter(|head| segment(**head) == segment(*block));
+            theirs.next().is_none_or(|head| head == block)
+        });
     }
 
     /// One way to be cut: from some block on, or here and there.
@@ -138,7 +151,7 @@ impl Commit {
             let share = *dice.of(&[10, 50, 90]);
             lost.retain(|_| dice.percent(share));
         }
-        lost.retain(|block| !self.is_head_of_used(*block));
+        self.keep_what_tells(&mut lost);
         self.without(&lost)
     }
 }

@@ -46,6 +46,9 @@ pub(in crate::queue) struct Segment {
     pub(super) messages: Vec<Message>,
     /// What no readable message covers, up to the next one or to the end.
     pub(super) holes: Vec<Range<usize>>,
+    /// A later segment is being written in its place, and a power cut took the new head: nothing
+    /// that it held before is needed.
+    pub(in crate::queue) is_let_go: bool,
 }
 
 /// The place of the segment in the order of writing, as its head has it.
@@ -65,14 +68,18 @@ impl Segment {
             number: number(bytes),
             messages: Vec::new(),
             holes: Vec::new(),
+            is_let_go: false,
         };
         let mut at = HEADER;
         let mut hole = None;
         let last = bytes.len().saturating_sub(LEAST).min(SEGMENT - RED_ZONE);
         while at <= last {
             let message = Message::read(bytes, at);
-            let ours = |message: &Message| segment.number.is_none_or(|own| own == message.number);
-            match message.filter(ours) {
+            let own = segment.number;
+            let is_later = |message: &Message| own.is_some_and(|own| own < message.number);
+            segment.is_let_go |= message.as_ref().is_some_and(is_later);
+            let is_ours = |message: &Message| own.is_none_or(|own| own == message.number);
+            match message.filter(is_ours) {
                 Some(message) => {
                     segment.holes.extend(hole.take().map(|from| from..at));
                     segment.number = Some(message.number);

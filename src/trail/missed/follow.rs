@@ -17,8 +17,10 @@ use crate::queue::{Queue, QueueError, Stretch};
 const EVERY: Duration = Duration::from_secs(1);
 /// So often it is stored how far it is.
 const STORE_EVERY: Duration = Duration::from_secs(10);
-/// An event takes at least so long, so that a flood leaves the processor to the journey.
+/// An event takes at least so long, so that reading leaves the processor to the journey.
 const PACE: Duration = Duration::from_millis(2);
+/// So many new events since the last look are a flood, and are read when it is over.
+const FLOOD: u64 = 200;
 /// Who is so many events behind goes on at the end of the log.
 const FAR_BEHIND: u64 = 200_000;
 /// So long the last storing may take.
@@ -61,6 +63,7 @@ impl Missed {
         *self.watch() = watch;
         let mut follower = Follower {
             at: next.unwrap_or(queue.next_event()),
+            end: queue.next_event(),
             // The first run has its place stored at once.
             stored: next.unwrap_or(EventId(0)),
             stored_at: clock.elapsed(),
@@ -91,6 +94,8 @@ struct Follower {
     clock: Clock,
     /// The next event to be read.
     at: EventId,
+    /// Where the log ended at the last look.
+    end: EventId,
     stored: EventId,
     stored_at: Duration,
 }
@@ -103,16 +108,26 @@ impl Follower {
             self.missed.watch().lose_track();
             self.at = end;
         }
-        let wait = match self.queue.stretch(self.at).await {
-            Ok(stretch) if stretch.next > self.at => self.take_in(&stretch),
-            // The database opens again, or the log ends here.
-            Ok(_) | Err(_) => EVERY,
+        let came = end
+            .0
+            .saturating_sub(std::mem::replace(&mut self.end, end).0);
+        let wait = match came {
+            0..FLOOD => self.read_on().await,
+            FLOOD.. => EVERY,
         };
         self.tell();
         if self.clock.elapsed().saturating_sub(self.stored_at) >= STORE_EVERY {
             self.store().await;
         }
         wait
+    }
+
+    async fn read_on(&mut self) -> Duration {
+        match self.queue.stretch(self.at).await {
+            Ok(stretch) if stretch.next > self.at => self.take_in(&stretch),
+            // The database opens again, or the log ends here.
+            Ok(_) | Err(_) => EVERY,
+        }
     }
 
     fn take_in(&mut self, stretch: &Stretch) -> Duration {
