@@ -29,7 +29,7 @@ use crate::world::{World, s};
 const PUBLIC: (&str, bool) = ("orbit/public-1", false);
 const PRIVATE: (&str, bool) = ("orbit/public-1", true);
 /// Looks that came too late are repeated so often.
-const TRIES: u64 = 20;
+const TRIES: u64 = 40;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Story {
@@ -85,7 +85,7 @@ impl Story {
     }
 
     /// Plays it in a new world. Nothing if an image was missed.
-    async fn play(self, rest: Duration) -> Option<Played> {
+    async fn play(self, looks: u64) -> Option<Played> {
         let reader = Reader::start().await;
         let data = Arc::new(tempfile::tempdir().unwrap());
         let scene = start(data, World::clock().0.now()).await;
@@ -96,7 +96,7 @@ impl Story {
             scene.world.hand.advance(s(10.0));
         }
         let before = end(&scene);
-        let images = self.images(&scene, &reader, rest).await;
+        let images = self.images(&scene, &reader, looks).await;
         let ends = [before, end(&scene)];
         scene.finish().await;
         Some(Played {
@@ -106,7 +106,7 @@ impl Story {
         })
     }
 
-    async fn images(self, scene: &Scene, reader: &Reader, rest: Duration) -> Option<Vec<Image>> {
+    async fn images(self, scene: &Scene, reader: &Reader, looks: u64) -> Option<Vec<Image>> {
         let is_answered = Cell::new(false);
         let mut playing = pin!(async {
             self.happens(scene, reader).await;
@@ -122,7 +122,11 @@ impl Story {
             // Polled again whether it was woken or not.
             let played = poll_fn(|context| Poll::Ready(playing.as_mut().poll(context))).await;
             // What was just asked of the queue is committed meanwhile, and nobody is told of it.
-            std::thread::sleep(rest);
+            for _ in 0..looks {
+                if commits() == seen {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
             if commits() > seen {
                 seen += 1;
                 let image = Image {
@@ -223,7 +227,7 @@ async fn comes_to_its_end(story: Story, played: &Played, image: &Image) {
 
 async fn played(story: Story) -> Played {
     for at in 1..=TRIES {
-        if let Some(played) = story.play(Duration::from_millis(4 * at)).await {
+        if let Some(played) = story.play(4 + at).await {
             return played;
         }
     }
