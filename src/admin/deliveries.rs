@@ -135,8 +135,9 @@ pub(super) async fn show(
         .await?
         .ok_or_else(|| QueueError::NoSuchDelivery(id.clone()))?;
     let sent = queue.sent(&id).await?;
-    let keeps = Keeps::of(relay);
-    Ok(Json(trail::delivery(&delivery, &keeps, sent.as_deref())))
+    let (keeps, gap) = (Keeps::of(relay), relay.missed.told_by(id.event));
+    let view = trail::delivery(&delivery, &keeps, sent.as_deref(), gap.as_ref());
+    Ok(Json(view))
 }
 
 pub(super) async fn redeliver(

@@ -23,8 +23,10 @@ pub(super) async fn event(
         id.parse()
             .map_err(|_| ApiError::bad_request("an event's id is a number"))?,
     );
-    let event = stored(shared.relay()?, id).await?;
-    Ok(Json(trail::event(id, &event)))
+    let relay = shared.relay()?;
+    let event = stored(relay, id).await?;
+    let gap = relay.missed.told_by(id);
+    Ok(Json(trail::event(id, &event, gap.as_ref())))
 }
 
 /// An event to try: a stored one by its id, or one given whole.

@@ -215,6 +215,7 @@ fn explain_event(out: &mut dyn Write, event: &Value) -> std::io::Result<()> {
     let name = text(&event["name"]);
     writeln!(out, "{}  {}", paint.bold(&id), tame(&name))?;
     members(out, event, &["source", "received", "delivery_id"])?;
+    missed(out, event)?;
     long_text(out, "the body as it arrived", &text(&event["body"]))?;
     let advice = format!("`gogs-relay deliveries redeliver {id}:NAME` sends it to a destination");
     writeln!(out, "{}", paint.dim(&advice))
@@ -241,6 +242,7 @@ fn explain(out: &mut dyn Write, delivery: &Value) -> std::io::Result<()> {
         "fallback",
     ];
     members(out, delivery, &names)?;
+    missed(out, delivery)?;
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let times = match attempt["count"].as_u64() {
             Some(count) if count > 1 => {
@@ -267,6 +269,14 @@ fn members(out: &mut dyn Write, value: &Value, names: &[&str]) -> std::io::Resul
         }
     }
     Ok(())
+}
+
+/// The push before it, if that never reached the relay.
+fn missed(out: &mut dyn Write, value: &Value) -> std::io::Result<()> {
+    match value["missed"]["words"].as_str() {
+        Some(words) => writeln!(out, "  {:<10} {}", "missed", tame(words)),
+        None => Ok(()),
+    }
 }
 
 fn long_text(out: &mut dyn Write, title: &str, text: &str) -> std::io::Result<()> {

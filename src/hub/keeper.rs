@@ -34,9 +34,10 @@ pub(super) async fn keep(hub: &Hub, stop: CancellationToken) {
 pub(super) async fn tidy_up(hub: &Hub) {
     let settings = hub.settings();
     let open = |hook: &&Hook| hook.config.subscription.as_ref().is_some_and(|it| it.open);
-    for hook in subscribed(&settings.hooks).filter(open) {
-        hub.repositories.privacy(&hook.repository).await;
-    }
+    let open = subscribed(&settings.hooks).filter(open);
+    let of_open = open.map(|hook| &hook.repository);
+    hub.repositories.catch_up(of_open).await;
+    hub.repositories.tidy_up().await;
     end_all_that_is_over(hub).await;
 }
 

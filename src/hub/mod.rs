@@ -4,6 +4,7 @@
 //! it, within the `limits`; who says so has a hook from then on, until the `keeper` ends it with its
 //! lease. The `repositories` know what is for everybody.
 
+mod book;
 mod keeper;
 mod known;
 mod limits;
@@ -26,7 +27,7 @@ use crate::config;
 use crate::event::{Event, Facts};
 use crate::hook::{Hook, Repository};
 use crate::hooks::{Desk, Hooks};
-use crate::queue::{Appended, Queue, QueueError};
+use crate::queue::{Appended, Planned, Queue, QueueError, Repeats};
 use crate::send::dial::Resolve;
 use crate::settings::{InForce, Settings};
 
@@ -141,7 +142,9 @@ impl Hub {
     /// Nothing was stored.
     pub async fn take(&self, pending: Pending) -> Result<(), Refused> {
         self.check_room(&pending)?;
-        self.verifier.take(pending).await
+        let verifier = self.verifier.clone();
+        let taking = async move { verifier.take(pending).await };
+        self.finish(taking).await.ok_or_else(broke_off)?
     }
 
     /// Asks the reader at once, and does what it confirms.
@@ -180,13 +183,35 @@ impl Hub {
         self.repositories.arriving(hub, event, facts).await
     }
 
-    /// To be told of it when it is.
-    pub async fn arrived(&self, arriving: Option<Arriving>, appended: &Appended) {
-        if let Some(arriving) = arriving
-            && arriving.stored(appended).await
-        {
-            self.stirred.notify_one();
-        }
+    /// Stores an event that it was told of, and takes over what it says.
+    ///
+    /// # Errors
+    /// Those of [`Queue::append`].
+    pub async fn append(
+        &self,
+        arriving: Arriving,
+        planned: Planned,
+        repeats: Repeats,
+    ) -> Result<Appended, QueueError> {
+        let hub = self.clone();
+        let appending = async move {
+            let appended = hub.queue.append(planned, repeats).await?;
+            if arriving.stored(&appended).await {
+                hub.stirred.notify_one();
+            }
+            Ok(appended)
+        };
+        let appended = self.finish(appending).await;
+        appended.ok_or(QueueError::Unavailable)?
+    }
+
+    /// Has something done to its end, even if whoever waits for it goes away; nothing if it
+    /// panicked. What is known and what is stored would part ways half-way.
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.verifier.tasks.spawn(work).await.ok()
     }
 
     fn settings(&self) -> Arc<Settings> {
@@ -198,6 +223,10 @@ impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").finish_non_exhaustive()
     }
+}
+
+fn broke_off() -> Refused {
+    Refused::Queue("a bug of gogs-relay".to_owned())
 }
 
 /// Whole seconds, at least one.

@@ -126,8 +126,8 @@ impl Pending {
         }
     }
 
-    /// What makes it durable.
-    pub(super) fn note(&self) -> Note {
+    /// What makes it durable, and that its reader was asked so often.
+    pub(super) fn note(&self, asked: usize) -> Note {
         let stored = Stored {
             version: VERSION,
             mode: self.mode,
@@ -142,6 +142,7 @@ impl Pending {
             verify_token: self.verify_token.clone(),
             open: self.open,
             since: self.since.0,
+            asked,
         };
         Note {
             name: name(self.key()),
@@ -149,13 +150,13 @@ impl Pending {
         }
     }
 
-    fn decode(bytes: &[u8]) -> anyhow::Result<Pending> {
+    fn decode(bytes: &[u8]) -> anyhow::Result<(Pending, usize)> {
         // serde_json's own words may repeat what is secret.
         let stored: Stored = serde_json::from_slice(bytes).ok().context("unreadable")?;
         if stored.version > VERSION {
             bail!("written by a newer version");
         }
-        Ok(Pending {
+        let pending = Pending {
             mode: stored.mode,
             topic: stored.topic,
             callback: SecretUrl::parse(&stored.callback).context("its callback is no URL")?,
@@ -170,7 +171,8 @@ impl Pending {
             verify_token: stored.verify_token,
             open: stored.open,
             since: Timestamp(stored.since),
-        })
+        };
+        Ok((pending, stored.asked))
     }
 }
 
@@ -182,11 +184,11 @@ pub(super) fn host(callback: &SecretUrl) -> String {
     format!("{host}:{port}")
 }
 
-/// Those that were stored.
+/// Those that were stored, and how often the reader of each was asked.
 ///
 /// # Errors
 /// In words, when one is not as this version stores it.
-pub(super) fn read(notes: &Notes) -> anyhow::Result<Vec<Pending>> {
+pub(super) fn read(notes: &Notes) -> anyhow::Result<Vec<(Pending, usize)>> {
     let each = notes.iter().map(|(_, value)| Pending::decode(value));
     each.map(|pending| pending.context("a stored request to the hub"))
         .collect()
@@ -223,6 +225,9 @@ struct Stored {
     open: bool,
     /// Milliseconds since 1970.
     since: i64,
+    /// Questions, the one under way included. Earlier notes do not count them.
+    #[serde(default)]
+    asked: usize,
 }
 
 #[cfg(test)]
@@ -250,11 +255,13 @@ mod tests {
 
     #[test]
     fn a_stored_one_comes_back_as_it_was() {
-        let Note { name, value } = pending().note();
+        let Note { name, value } = pending().note(2);
         let value = value.unwrap();
         let read = read(&[(name.clone(), value.clone())]).unwrap();
-        let [back] = read.as_slice() else { panic!() };
-        let again = back.note();
+        let [(back, asked)] = read.as_slice() else {
+            panic!()
+        };
+        let again = back.note(*asked);
         assert_eq!((again.name, again.value), (name, Some(value)));
         assert_eq!(
             back.draft(Timestamp(0)).config,
@@ -268,7 +275,9 @@ mod tests {
             "callback":"http://c.test/","source":"gogs","repository":"a/b","event":"push",
             "form":"json","secret":null,"lease":60,"verify_token":null,"open":false,"since":1}"#;
         let read = read(&[("hub-pending/00".to_owned(), text.into())]).unwrap();
-        assert_eq!((read[0].mode, read[0].open), (Mode::Unsubscribe, false));
+        let (pending, asked) = &read[0];
+        assert_eq!((pending.mode, pending.open), (Mode::Unsubscribe, false));
+        assert_eq!(*asked, 0);
     }
 
     #[test]

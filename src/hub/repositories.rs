@@ -1,11 +1,12 @@
 //! Which repositories are for everybody: what the newest event of each says of it. It is told
 //! before an event is stored that says it is private, and only after one is that says it is not.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
+use super::book::{self, Book, Key};
 use super::known::{Known, Privacy};
 use super::limits::Limits;
 use crate::clock::Clock;
@@ -13,17 +14,11 @@ use crate::config::Hub;
 use crate::event::{Event, EventId, Facts};
 use crate::hook::Repository;
 use crate::ingest::decode;
-use crate::queue::{Appended, Note, Notes, Queue, QueueError};
+use crate::queue::{Appended, Note, Queue, QueueError};
 use crate::trail;
 
-/// What names of notes begin with.
-const EACH: &str = "hub-repository/";
-
-/// Repositories remembered at once; of others nothing is known.
-const REMEMBERED: usize = 10_000;
-
-/// Source and name, in lower case.
-type Key = (Arc<str>, String);
+/// So many events at the end of the log may have been under way when the relay ended.
+const UNDER_WAY: u64 = 256;
 
 /// What is known of them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -34,7 +29,7 @@ struct State {
     queue: Queue,
     clock: Clock,
     limits: Arc<Limits>,
-    known: Mutex<HashMap<Key, Known>>,
+    book: Mutex<Book>,
     /// One note is written after the other, so that the last says what is so.
     writing: tokio::sync::Mutex<()>,
 }
@@ -42,9 +37,9 @@ struct State {
 impl Repositories {
     /// Those that were stored.
     pub(super) fn new(queue: Queue, clock: Clock, limits: Arc<Limits>) -> Result<Self, QueueError> {
-        let notes = queue.read_notes(EACH)?;
+        let notes = queue.read_notes(book::EACH)?;
         Ok(Repositories(Arc::new(State {
-            known: Mutex::new(read(&notes)),
+            book: Mutex::new(Book::read(&notes)),
             queue,
             clock,
             limits,
@@ -52,9 +47,52 @@ impl Repositories {
         })))
     }
 
+    /// At a start, before anything arrives: removes notes of more repositories than are remembered.
+    pub(super) async fn tidy_up(&self) {
+        let _turn = self.0.writing.lock().await;
+        loop {
+            let gone = self.book().tidy();
+            if gone.is_empty() {
+                return;
+            }
+            if let Err(error) = self.write(gone).await {
+                return warn!(%error, "notes on repositories stay for now");
+            }
+        }
+    }
+
+    /// At a start, before anything arrives: what was being stored when the relay ended tells of these
+    /// what nobody had noted yet.
+    pub(super) async fn catch_up(&self, repositories: impl Iterator<Item = &Repository>) {
+        let mut unsure = HashSet::new();
+        for repository in repositories {
+            if self.privacy(repository).await == Privacy::Unknown {
+                unsure.insert(repository.key());
+            }
+        }
+        let end = self.0.queue.next_event();
+        let mut at = EventId(end.0.saturating_sub(UNDER_WAY));
+        while !unsure.is_empty() && at < end {
+            let stretch = match self.0.queue.stretch(at).await {
+                Ok(stretch) if stretch.next > at => stretch,
+                Ok(_) | Err(_) => return,
+            };
+            for (id, event) in &stretch.events {
+                let facts = decode::facts(event);
+                let key = facts.repo.as_ref().map(|name| key(event, name));
+                if let Some(key) = key.filter(|key| unsure.contains(key)) {
+                    let mut book = self.book();
+                    let known = book.entry(&key);
+                    known.take(*id, Privacy::of(&facts), &event.name);
+                }
+            }
+            at = stretch.next;
+        }
+    }
+
     /// What is known of one without looking for it.
     pub(super) fn known_privacy(&self, repository: &Repository) -> Option<Privacy> {
-        self.known().get(&repository.key()).map(Known::privacy)
+        self.book().get(&repository.key()).map(Known::privacy)
     }
 
     /// What is known of one.
@@ -68,13 +106,13 @@ impl Repositories {
             return Privacy::Unknown;
         };
         let facts = decode::facts(&event);
-        let mut known = self.known();
-        make_room(&mut known);
-        let known = known.entry(key).or_insert_with(|| Known {
-            newest: Privacy::of(&facts),
-            event: id,
-            ..Known::default()
-        });
+        let mut book = self.book();
+        // An event may have come meanwhile.
+        let is_new = book.get(&key).is_none();
+        let known = book.entry(&key);
+        if is_new {
+            (known.newest, known.event) = (Privacy::of(&facts), id);
+        }
         known.privacy()
     }
 
@@ -86,8 +124,8 @@ impl Repositories {
         }
         let key = repository.key();
         let latest = {
-            let known = self.known();
-            known.get(&key)?.latest.get(name).copied()
+            let book = self.book();
+            book.get(&key)?.latest.get(name).copied()
         };
         if let Some(id) = latest {
             return self.0.queue.event(id?).await.ok()?;
@@ -96,8 +134,8 @@ impl Repositories {
         let found = self.search(repository, wanted).await;
         let found = found.filter(|(_, event)| decode::facts(event).private == Some(false));
         let id = found.as_ref().map(|(id, _)| *id);
-        let mut known = self.known();
-        let known = known
+        let mut book = self.book();
+        let known = book
             .get_mut(&key)
             .filter(|known| known.privacy() == Privacy::Public)?;
         known.latest.entry(name.to_owned()).or_insert(id);
@@ -128,10 +166,10 @@ impl Repositories {
         let Some(name) = &facts.repo else {
             return Ok(None);
         };
-        if hub.is_none() && self.known().is_empty() {
+        if hub.is_none() && self.book().is_empty() {
             return Ok(None);
         }
-        let key = (event.source.clone(), name.to_lowercase());
+        let key = key(event, name);
         if !hub.is_some_and(|hub| hub.source == event.source && hub.opens(name)) {
             // What was known is known no more.
             return self.forget(&key).await.map(|()| None);
@@ -146,9 +184,8 @@ impl Repositories {
         };
         if arriving.is_counted {
             {
-                let mut known = self.known();
-                make_room(&mut known);
-                let known = known.entry(arriving.key.clone()).or_default();
+                let mut book = self.book();
+                let known = book.entry(&arriving.key);
                 known.arriving += 1;
                 known.latest.clear();
             }
@@ -160,48 +197,36 @@ impl Repositories {
     /// Writes what is so, if it is not what is stored.
     async fn note(&self, key: &Key) -> Result<(), QueueError> {
         let _turn = self.0.writing.lock().await;
-        let privacy = {
-            let known = self.known();
-            let Some(known) = known.get(key) else {
-                return Ok(());
-            };
-            let privacy = known.privacy();
-            if known.noted == Some(privacy) {
-                return Ok(());
-            }
-            privacy
-        };
-        let note = Note {
-            name: name(key),
-            value: Some(vec![privacy.code()]),
-        };
-        self.0.queue.write_notes(vec![note]).await?;
-        if let Some(known) = self.known().get_mut(key) {
-            known.noted = Some(privacy);
+        let notes = self.book().write(key);
+        match notes.is_empty() {
+            true => Ok(()),
+            false => self.write(notes).await,
         }
+    }
+
+    /// For whoever has the turn.
+    async fn write(&self, notes: Vec<Note>) -> Result<(), QueueError> {
+        self.0.queue.write_notes(notes.clone()).await?;
+        self.book().is_written(&notes);
         Ok(())
     }
 
     async fn forget(&self, key: &Key) -> Result<(), QueueError> {
-        let _turn = {
-            if self.known().is_empty() {
-                return Ok(());
-            }
-            self.0.writing.lock().await
-        };
-        if self.known().remove(key).is_none() {
-            return Ok(());
+        let is_noted = self.book().forget(key);
+        match is_noted {
+            true => self.note(key).await,
+            false => Ok(()),
         }
-        let note = Note {
-            name: name(key),
-            value: None,
-        };
-        self.0.queue.write_notes(vec![note]).await
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The repository of this name that an event is about.
+fn key(event: &Event, name: &str) -> Key {
+    (event.source.clone(), name.to_lowercase())
 }
 
 /// An event that is being stored.
@@ -219,14 +244,14 @@ impl Arriving {
     /// To be told when it is stored. Says whether it shows the repository to be private.
     pub(super) async fn stored(mut self, appended: &Appended) -> bool {
         let is_new = {
-            let mut known = self.repositories.known();
-            make_room(&mut known);
-            let known = known.entry(self.key.clone()).or_default();
-            if std::mem::take(&mut self.is_counted) {
+            let mut book = self.repositories.book();
+            if std::mem::take(&mut self.is_counted)
+                && let Some(known) = book.get_mut(&self.key)
+            {
                 known.arriving = known.arriving.saturating_sub(1);
             }
             match appended {
-                Appended::New(id) => known.take(*id, self.says, &self.name),
+                Appended::New(id) => book.entry(&self.key).take(*id, self.says, &self.name),
                 Appended::Repeats { .. } => false,
             }
         };
@@ -241,40 +266,10 @@ impl Drop for Arriving {
     /// Nobody knows whether it was stored, so it counts as if it were.
     fn drop(&mut self) {
         if self.is_counted
-            && let Some(known) = self.repositories.known().get_mut(&self.key)
+            && let Some(known) = self.repositories.book().get_mut(&self.key)
         {
             known.arriving = known.arriving.saturating_sub(1);
             known.newest = self.says;
         }
     }
-}
-
-/// Lets go of one, if there are too many. History may tell of it again, and if not, it is unknown.
-fn make_room(known: &mut HashMap<Key, Known>) {
-    if known.len() < REMEMBERED {
-        return;
-    }
-    let idle = known.iter().filter(|(_, known)| known.arriving == 0);
-    if let Some((oldest, _)) = idle.min_by_key(|(_, known)| known.event) {
-        let oldest = oldest.clone();
-        known.remove(&oldest);
-    }
-}
-
-fn name((source, repository): &Key) -> String {
-    format!("{EACH}{source}/{repository}")
-}
-
-fn read(notes: &Notes) -> HashMap<Key, Known> {
-    let known = notes.iter().filter_map(|(name, value)| {
-        let (source, repository) = name.strip_prefix(EACH)?.split_once('/')?;
-        let privacy = Privacy::read(value);
-        let known = Known {
-            newest: privacy,
-            noted: Some(privacy),
-            ..Known::default()
-        };
-        Some(((source.into(), repository.to_owned()), known))
-    });
-    known.collect()
 }

@@ -29,6 +29,7 @@ const AT_ONCE: usize = 64;
 const OPEN_AT_ONCE: usize = 48;
 /// The waits before a reader that did not answer is asked again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(120)];
+
 /// What waits to be asked.
 pub(super) struct Verifier {
     queue: Queue,
@@ -49,6 +50,7 @@ struct Waiting {
     pending: Arc<Pending>,
     /// On [`Clock::elapsed`].
     due: Duration,
+    /// Questions without an answer, and those that a crash may have cut off.
     failures: usize,
     is_asked: bool,
 }
@@ -58,7 +60,9 @@ impl Verifier {
     /// What is stored cannot be read.
     pub(super) fn new(parts: Parts, limits: Arc<Limits>) -> anyhow::Result<Verifier> {
         let stored = pending::read(&parts.queue.read_notes(pending::EACH)?)?;
-        let waiting = stored.into_iter().map(|it| (it.key(), Waiting::new(it)));
+        let waiting = stored
+            .into_iter()
+            .map(|(it, asked)| (it.key(), Waiting::new(it, asked)));
         let egress = parts.settings.borrow().config.egress.clone();
         let counting = Arc::new(Counting {
             resolver: parts.resolver.clone(),
@@ -84,11 +88,37 @@ impl Verifier {
     pub(super) async fn take(&self, pending: Pending) -> Result<(), Refused> {
         let _turn = self.writing.lock().await;
         self.check_room(&pending)?;
-        self.queue.write_notes(vec![pending.note()]).await?;
+        if self.is_told_already(&pending) {
+            return Ok(());
+        }
+        self.queue.write_notes(vec![pending.note(0)]).await?;
         let key = pending.key();
-        self.waiting().insert(key, Waiting::new(pending));
+        self.waiting().insert(key, Waiting::new(pending, 0));
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// Whether it is the end of a subscription of which its reader is being told.
+    fn is_told_already(&self, pending: &Pending) -> bool {
+        let waiting = self.waiting();
+        let before = waiting.get(&pending.key()).map(|it| it.pending.mode);
+        pending.mode == Mode::Denied && before == Some(Mode::Denied)
+    }
+
+    /// Counts a question before it is asked, durably, so that no reader is asked more often
+    /// because the relay crashes; says whether it may be.
+    pub(super) async fn count(&self, pending: &Arc<Pending>) -> Result<bool, QueueError> {
+        let _turn = self.writing.lock().await;
+        let failures = match self.waiting().get(&pending.key()) {
+            Some(it) if Arc::ptr_eq(&it.pending, pending) => it.failures,
+            // Another request about the same subscription came meanwhile.
+            _ => return Ok(false),
+        };
+        if failures > AGAIN.len() {
+            return Ok(false);
+        }
+        let note = pending.note(failures + 1);
+        self.queue.write_notes(vec![note]).await.map(|()| true)
     }
 
     fn check_room(&self, pending: &Pending) -> Result<(), Refused> {
@@ -230,11 +260,11 @@ impl Verifier {
 }
 
 impl Waiting {
-    fn new(pending: Pending) -> Waiting {
+    fn new(pending: Pending, failures: usize) -> Waiting {
         Waiting {
             pending: Arc::new(pending),
             due: Duration::ZERO,
-            failures: 0,
+            failures,
             is_asked: false,
         }
     }

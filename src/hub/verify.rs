@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::known::Privacy;
 use super::pending::{Mode, Pending};
 use super::question::Said;
 use super::subscriptions::{self, Unchanged};
-use super::{Hub, Refused, seconds};
+use super::{Hub, Refused, broke_off, seconds};
 use crate::clock::Timestamp;
 use crate::hooks::Hooks;
+use crate::send::caught::caught;
 
 /// After a fault of our own, everything rests so long.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -47,40 +48,75 @@ pub(super) async fn run(hub: Hub, stop: CancellationToken) {
     }
 }
 
-/// Asks one reader, and does what it confirms.
+/// Asks one reader, and does what it confirms. A panic costs one question and not the request.
 async fn verify(hub: &Hub, pending: &Arc<Pending>) {
     let verifier = &hub.verifier;
-    let asked = verifier.clock.now();
-    let said = match is_still_open(hub, pending).await {
-        true => verifier.ask(hub, pending).await,
-        false => Ok(Said::No("the topic is no longer for everybody".to_owned())),
-    };
-    let host = pending.callback.to_string();
-    let (mode, topic) = (pending.mode.name(), &pending.topic);
-    let is_over = match said {
-        Err(until) => !verifier.put_off(pending, Some(until)),
-        Ok(Said::Nothing(words)) => {
-            debug!("{host} did not say whether to {mode}: {words}");
-            !verifier.put_off(pending, None)
-        }
-        Ok(Said::No(words)) => {
-            debug!("{host} did not confirm {mode} of {topic}: {words}");
-            true
-        }
-        // Another request about the same subscription came meanwhile.
-        Ok(Said::Yes) if !verifier.is_current(pending) => false,
-        Ok(Said::Yes) => match confirm(hub, pending.clone(), asked).await {
-            Ok(()) | Err(Refused::TooMany) => true,
-            Err(error) => {
-                warn!("{mode} of {topic} by {host} waits on: {error}");
-                let until = verifier.clock.elapsed() + PAUSE;
-                !verifier.put_off(pending, Some(until))
-            }
-        },
+    let host = pending.host();
+    let judged = caught(judge(hub, pending)).await.unwrap_or_else(|| {
+        error!("asking {host} panicked: a bug of gogs-relay");
+        Judged::Unanswered
+    });
+    let is_over = match judged {
+        Judged::Over => true,
+        Judged::Later(until) => !verifier.put_off(pending, Some(until)),
+        Judged::Unanswered => !verifier.put_off(pending, None),
     };
     if is_over && let Err(error) = verifier.forget(pending).await {
         warn!(%error, "a request of {host} to the hub is still remembered");
         verifier.put_off(pending, Some(verifier.clock.elapsed() + PAUSE));
+    }
+}
+
+/// What becomes of a request.
+enum Judged {
+    /// Nothing is left to do for it.
+    Over,
+    /// Its reader is not to be asked before this time of [`Clock::elapsed`](crate::clock::Clock).
+    Later(Duration),
+    /// Its reader did not say what it wants.
+    Unanswered,
+}
+
+async fn judge(hub: &Hub, pending: &Arc<Pending>) -> Judged {
+    let verifier = &hub.verifier;
+    let asked = verifier.clock.now();
+    let host = pending.callback.to_string();
+    let (mode, topic) = (pending.mode.name(), &pending.topic);
+    match ask(hub, pending).await {
+        Err(until) => Judged::Later(until),
+        Ok(Said::Nothing(words)) => {
+            debug!("{host} did not say whether to {mode}: {words}");
+            Judged::Unanswered
+        }
+        Ok(Said::No(words)) => {
+            debug!("{host} did not confirm {mode} of {topic}: {words}");
+            Judged::Over
+        }
+        // Another request about the same subscription came meanwhile.
+        Ok(Said::Yes) if !verifier.is_current(pending) => Judged::Over,
+        Ok(Said::Yes) => match confirm(hub, pending.clone(), asked).await {
+            Ok(()) | Err(Refused::TooMany) => Judged::Over,
+            Err(error) => {
+                warn!("{mode} of {topic} by {host} waits on: {error}");
+                Judged::Later(verifier.clock.elapsed() + PAUSE)
+            }
+        },
+    }
+}
+
+/// Asks, if that is still to be done. The error is when it may be done at all.
+async fn ask(hub: &Hub, pending: &Arc<Pending>) -> Result<Said, Duration> {
+    let verifier = &hub.verifier;
+    if !is_still_open(hub, pending).await {
+        return Ok(Said::No("the topic is no longer for everybody".to_owned()));
+    }
+    match verifier.count(pending).await {
+        Ok(true) => verifier.ask(hub, pending).await,
+        Ok(false) => Ok(Said::No("it has been asked often enough".to_owned())),
+        Err(error) => {
+            warn!(%error, "a question to {} waits", pending.host());
+            Err(verifier.clock.elapsed() + PAUSE)
+        }
     }
 }
 
@@ -96,10 +132,14 @@ pub(super) async fn at_once(hub: &Hub, pending: Pending) -> Result<(), Refused> 
     let asked = verifier.clock.now();
     match verifier.ask(hub, &pending).await.map_err(later)? {
         Said::Yes => {
-            let (key, pending) = (pending.key(), Arc::new(pending));
-            confirm(hub, pending, asked).await?;
-            verifier.forget_older(key).await;
-            Ok(())
+            let own = hub.clone();
+            let confirming = async move {
+                let key = pending.key();
+                confirm(&own, Arc::new(pending), asked).await?;
+                own.verifier.forget_older(key).await;
+                Ok(())
+            };
+            hub.finish(confirming).await.ok_or_else(broke_off)?
         }
         Said::No(words) | Said::Nothing(words) => Err(Refused::Unconfirmed(words)),
     }

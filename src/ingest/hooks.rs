@@ -122,11 +122,11 @@ impl Ingest {
         };
         let deliveries = planned.deliveries.clone();
         let delivery_id = planned.event.delivery_id.clone();
-        let appended = self.queue.append(planned, gate.repeats()).await;
+        let appended = match (&self.hub, arriving) {
+            (Some(hub), Some(arriving)) => hub.append(arriving, planned, gate.repeats()).await,
+            _ => self.queue.append(planned, gate.repeats()).await,
+        };
         let appended = appended.map_err(Refusal::Queue)?;
-        if let Some(hub) = &self.hub {
-            hub.arrived(arriving, &appended).await;
-        }
         debug!(
             "delivery {delivery_id} to source {}: {appended:?}",
             gate.name()

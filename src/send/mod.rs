@@ -3,7 +3,7 @@
 pub mod lanes;
 mod work;
 
-mod caught;
+pub(crate) mod caught;
 pub mod deliver;
 mod ladder;
 mod notes;

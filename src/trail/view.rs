@@ -67,8 +67,14 @@ pub fn delivery_line(delivery: &Delivery, keeps: &Keeps) -> Value {
     })
 }
 
-/// A delivery in full: every attempt, the last answer, and the body as sent if it was kept.
-pub fn delivery(delivery: &Delivery, keeps: &Keeps, sent: Option<&[u8]>) -> Value {
+/// A delivery in full: every attempt, the last answer, the body as sent if it was kept, and the
+/// push before it if that never reached us.
+pub fn delivery(
+    delivery: &Delivery,
+    keeps: &Keeps,
+    sent: Option<&[u8]>,
+    gap: Option<&Gap>,
+) -> Value {
     let mut view = delivery_line(delivery, keeps);
     view["attempts"] = delivery.attempts.iter().map(attempt).collect();
     view["answer"] = String::from_utf8_lossy(&delivery.answer).into();
@@ -78,6 +84,7 @@ pub fn delivery(delivery: &Delivery, keeps: &Keeps, sent: Option<&[u8]>) -> Valu
     view["sent"] = sent
         .map(|body| String::from_utf8_lossy(body).into_owned())
         .into();
+    view["missed"] = gap.map(missed).into();
     view
 }
 
@@ -106,8 +113,8 @@ fn attempt(attempt: &Attempt) -> Value {
     })
 }
 
-/// A stored event with its body as text.
-pub fn event(id: EventId, event: &Event) -> Value {
+/// A stored event with its body as text, and the push before it if that never reached us.
+pub fn event(id: EventId, event: &Event, gap: Option<&Gap>) -> Value {
     json!({
         "event": id,
         "source": event.source,
@@ -115,6 +122,7 @@ pub fn event(id: EventId, event: &Event) -> Value {
         "delivery_id": event.delivery_id,
         "received": time(event.received),
         "body": String::from_utf8_lossy(&event.body),
+        "missed": gap.map(missed),
     })
 }
 
@@ -152,6 +160,7 @@ pub fn missed(gap: &Gap) -> Value {
         "source": gap.source,
         "repo": gap.repo,
         "branch": gap.branch,
+        "words": gap.words(),
         "link": gap.link(),
         "next_push": gap.event,
         "noticed": time(gap.noticed),

@@ -10,12 +10,12 @@ use gogs_relay::destination::{ContentType, SecretUrl};
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::hook::{Hook, HookConfig, HookKind, Repository};
 use gogs_relay::hooks::{self, Change, Draft};
-use gogs_relay::queue::{Appended, Keep, Options, Planned, Queue, QueueError, Redelivery, Repeats};
+use gogs_relay::queue::{Appended, Keep, Options, Planned, Queue, QueueError};
 use gogs_relay::standin::{FakeGogs, Script, StandIn};
 use tokio_util::task::TaskTracker;
 
 use crate::files::copy_folder;
-use crate::world::{SECRET, World, body, gogs, s, within};
+use crate::world::{NO_REPEATS, SECRET, World, body, gogs, s, within};
 
 async fn fake_gogs(clock: &Clock) -> StandIn {
     let service = FakeGogs::with_secret(SECRET);
@@ -87,11 +87,7 @@ async fn happens(world: &World, name: &str, repository: &str, number: u32) -> Ev
         facts,
         deliveries,
     };
-    let repeats = Repeats {
-        redelivery: Redelivery::None,
-        same_body: None,
-    };
-    match world.queue.append(planned, repeats).await.unwrap() {
+    match world.queue.append(planned, NO_REPEATS).await.unwrap() {
         Appended::New(id) => id,
         repeats => panic!("{repeats:?}"),
     }

@@ -74,6 +74,26 @@ impl World {
         answer["missed"].as_array().unwrap().clone()
     }
 
+    /// One delivery, or one event, in full.
+    async fn shown(&self, id: &str) -> Value {
+        let kind = if id.contains(':') {
+            "deliveries"
+        } else {
+            "events"
+        };
+        let (status, shown) = self.relay.api(&format!("GET /v1/{kind}/{id}"), "").await;
+        assert_eq!(status, 200, "{shown}");
+        shown
+    }
+
+    /// What a command prints.
+    fn says(&self, command: &[&str]) -> String {
+        let admin = format!("http://{}", self.relay.admin);
+        let mut binary = Command::new(env!("CARGO_BIN_EXE_gogs-relay"));
+        let done = binary.args(command).args(["--admin", &admin]).output();
+        String::from_utf8(done.unwrap().stdout).unwrap()
+    }
+
     /// Lets the time go on until so many are reported; says how long that took.
     async fn until(&self, missed: usize) -> Duration {
         let began = self.clock.elapsed();
@@ -153,19 +173,22 @@ async fn a_push_that_never_came_is_reported_once_kept_over_restarts_and_settled_
     assert_eq!(missed[0]["link"], link);
     assert_eq!(missed[0]["branch"], "main");
     assert_eq!(missed[0]["next_push"], 3);
-    let said = Command::new(env!("CARGO_BIN_EXE_gogs-relay"))
-        .args([
-            "missed",
-            "--admin",
-            &format!("http://{}", world.relay.admin),
-        ])
-        .output()
-        .unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
+    let said = world.says(&["missed"]);
     assert!(
         said.contains(&link) && said.contains("orbit/lander"),
         "{said}"
     );
+    // So does the push that told of it, wherever it went, and no other.
+    let words = format!("a push to orbit/lander main never reached us: {link}");
+    for id in ["3:screen", "3:gone", "3"] {
+        assert!(world.says(&["deliveries", "show", id]).contains(&words));
+        assert_eq!(world.shown(id).await["missed"]["words"], words);
+    }
+    assert_eq!(world.shown("3:screen").await["missed"], missed[0]);
+    for id in ["2:screen", "2"] {
+        assert!(!world.says(&["deliveries", "show", id]).contains("missed"));
+        assert_eq!(world.shown(id).await["missed"], Value::Null);
+    }
 
     let world = world.restart().await;
     world.post(4, 5).await;
@@ -174,8 +197,10 @@ async fn a_push_that_never_came_is_reported_once_kept_over_restarts_and_settled_
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(world.missed().await, missed);
+    assert_eq!(world.shown("3:screen").await["missed"], missed[0]);
     world.post(2, 3).await;
     world.until(0).await;
+    assert_eq!(world.shown("3:screen").await["missed"], Value::Null);
     world.relay.finish().await;
 }
 

@@ -1,30 +1,36 @@
 //! A small world for lanes: a real queue on disk, stand-ins on loopback, and a clock that only
 //! the test moves. A step of the clock follows a state that was seen, never a sleep.
 
+mod settings;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gogs_relay::clock::{Clock, Hand, Timestamp};
-use gogs_relay::config::{self, Config};
 use gogs_relay::delivery::{DeliveryId, Reason, State};
 use gogs_relay::destination::{
     ContentType, Destination, Discord, Gogs, Kind, Order, Reach, RetryPolicy, SecretUrl, Slack,
 };
 use gogs_relay::event::{Event, EventId, Facts};
 use gogs_relay::hooks::{self, Desk};
-use gogs_relay::plan::Templates;
+use gogs_relay::hub::{self, Hub};
 use gogs_relay::queue::{
-    Appended, Configured, Delivery, Keep, LaneStatus, Options, Planned, PlannedDelivery, Queue,
+    Appended, Configured, Delivery, LaneStatus, Options, Planned, PlannedDelivery, Queue,
     Redelivery, Repeats,
 };
+use gogs_relay::send::dial::Resolve;
 use gogs_relay::send::lanes::{Lanes, LanesParts};
 use gogs_relay::send::transport::Transport;
-use gogs_relay::settings::{InForce, Opened, Settings, Switch};
+use gogs_relay::settings::{InForce, Opened, Switch};
 use gogs_relay::standin::StandIn;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use settings::{KEEP, settings, with};
+
+pub(crate) use settings::config;
 
 pub(crate) const SECRET: &str = "receiver-s3cret";
 pub(crate) const START: &str = "2026-11-21T08:00:00Z";
@@ -89,6 +95,8 @@ pub(crate) fn destination(name: &str, kind: Kind) -> Destination {
 pub(crate) struct Plan {
     pub(crate) sends: usize,
     pub(crate) jitter: fn() -> f64,
+    /// More lines of its configuration.
+    pub(crate) yaml: &'static str,
 }
 
 impl Default for Plan {
@@ -96,6 +104,7 @@ impl Default for Plan {
         Plan {
             sends: 256,
             jitter: || 0.0,
+            yaml: "",
         }
     }
 }
@@ -133,7 +142,8 @@ impl World {
         World::start_in(data, time, destinations, plan)
     }
 
-    fn start_in(
+    /// On data that are there already.
+    pub(crate) fn start_in(
         data: Arc<tempfile::TempDir>,
         (clock, hand): &(Clock, Hand),
         destinations: Vec<Destination>,
@@ -147,7 +157,7 @@ impl World {
             backlog: 1_000_000,
             free_disk: 0,
         };
-        let opened = settings(destinations).open_queue(options, clock.clone());
+        let opened = settings(destinations, plan.yaml).open_queue(options, clock.clone());
         let Opened {
             settings,
             queue,
@@ -187,6 +197,22 @@ impl World {
         self.tasks.spawn(watch);
     }
 
+    /// A hub over it that looks names up so, as a running relay has one.
+    pub(crate) async fn hub(&self, resolver: Arc<dyn Resolve>) -> Hub {
+        let hub = Hub::open(hub::Parts {
+            queue: self.queue.clone(),
+            desk: self.hooks.clone(),
+            settings: self.settings.clone(),
+            resolver,
+            clock: self.clock.clone(),
+            tasks: self.tasks.clone(),
+        });
+        let hub = hub.unwrap();
+        hub.tidy_up().await;
+        self.tasks.spawn(hub.clone().run(self.shutdown.clone()));
+        hub
+    }
+
     /// Its data folder.
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
@@ -210,11 +236,7 @@ impl World {
             facts: Facts::default(),
             deliveries: deliveries.collect(),
         };
-        let repeats = Repeats {
-            redelivery: Redelivery::None,
-            same_body: None,
-        };
-        match self.queue.append(planned, repeats).await.unwrap() {
+        match self.queue.append(planned, NO_REPEATS).await.unwrap() {
             Appended::New(id) => id,
             repeats => panic!("{repeats:?}"),
         }
@@ -326,42 +348,11 @@ impl World {
     }
 }
 
-const KEEP: Keep = Keep {
-    keep: Duration::from_secs(365 * 86_400),
-    at_most: 1_000_000,
+/// Each event is one of its own.
+pub(crate) const NO_REPEATS: Repeats = Repeats {
+    redelivery: Redelivery::None,
+    same_body: None,
 };
-
-/// A small configuration, for tests to change.
-pub(crate) fn config() -> Config {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("relay.yaml");
-    let yaml = "sources: { gogs: { secret: s3cret } }\ndestinations: { screen: { console: } }\n\
-                egress: { allow: [127.0.0.0/8] }\n";
-    std::fs::write(&path, yaml).unwrap();
-    let sets = |_: &Path| vec!["default".to_owned()];
-    config::load(&path, &Default::default(), &sets)
-        .unwrap()
-        .config
-}
-
-fn settings(destinations: Vec<Destination>) -> Settings {
-    let (templates, problems) = Templates::load(Path::new("/nowhere"));
-    assert!(problems.is_empty(), "{problems:?}");
-    with(&config(), destinations, Arc::new(templates))
-}
-
-/// Settings that differ in their destinations.
-fn with(config: &Config, destinations: Vec<Destination>, templates: Arc<Templates>) -> Settings {
-    let destinations = destinations.into_iter();
-    let by_name = destinations.map(|destination| (destination.name.clone(), destination));
-    let config = Config {
-        destinations: by_name.collect(),
-        history: KEEP,
-        dead: KEEP,
-        ..config.clone()
-    };
-    Settings::new(config, templates).unwrap()
-}
 
 pub(crate) fn body(number: u32) -> String {
     format!("{{\n  \"ref\": \"refs/heads/main\",\n  \"before\": \"{number}\"\n}}")

@@ -36,6 +36,11 @@ impl Missed {
         self.watch().missed().cloned().collect()
     }
 
+    /// The one that this event told of, if it was reported and did not come since.
+    pub fn told_by(&self, event: EventId) -> Option<Gap> {
+        self.watch().told_by(event.0).cloned()
+    }
+
     /// How many were reported since the start, by source.
     pub fn counts(&self) -> Vec<(Arc<str>, u64)> {
         let watch = self.watch();
@@ -148,8 +153,7 @@ impl Follower {
         for news in news {
             match news {
                 News::Missed(gap) => warn!(
-                    source.name = %gap.source, event.id = %gap.event,
-                    "a push to {} {} never reached us: {}", gap.repo, gap.branch, gap.link()
+                    source.name = %gap.source, event.id = %gap.event, "{}", gap.words()
                 ),
                 News::Came(gap) => info!(
                     source.name = %gap.source,

@@ -4,7 +4,7 @@ use gogs_relay::clock::Clock;
 use gogs_relay::standin::Received;
 
 use super::reader::{
-    Reader, TOPIC, ask, field, form, has_hooks, pushed, read, start, subscribed, wish,
+    Reader, TOPIC, ask, field, form, has_hooks, met, pushed, read, start, subscribed, wish,
 };
 use crate::binary::signature;
 use crate::relay::TestRelay;
@@ -29,11 +29,7 @@ async fn is_the_topic(relay: &TestRelay, delivery: &Received, topic: &str) {
 async fn check_100_a_reader_subscribes_is_asked_and_gets_the_topic_unsigned() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let callback = reader.callback("x%2fy&hub.mode=mine");
         subscribed(&relay, &reader, TOPIC, &callback).await;
         let question = reader.is_asked(1).await;
@@ -65,11 +61,7 @@ async fn check_100_a_reader_subscribes_is_asked_and_gets_the_topic_unsigned() {
 async fn check_101_and_102_a_secret_signs_and_unknown_parameters_change_nothing() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let (callback, secret) = (reader.callback("a"), "s".repeat(199));
         let mut fields = wish("subscribe", TOPIC, &callback);
         fields.extend([
@@ -94,11 +86,7 @@ async fn check_101_and_102_a_secret_signs_and_unknown_parameters_change_nothing(
 async fn check_103_who_subscribes_again_gets_everything_once_under_the_new_secret() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let callback = reader.callback("a");
         subscribed(&relay, &reader, TOPIC, &callback).await;
         let mut fields = wish("subscribe", TOPIC, &callback);
@@ -131,12 +119,8 @@ async fn check_103_who_subscribes_again_gets_everything_once_under_the_new_secre
 async fn check_104_who_unsubscribes_is_asked_and_gets_nothing_more() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let other = Reader::start().await;
-        pushed(&relay, 0).await;
         let callback = reader.callback("a");
         subscribed(&relay, &reader, TOPIC, &callback).await;
         subscribed(&relay, &other, TOPIC, &other.callback("b")).await;
@@ -171,11 +155,7 @@ async fn check_104_who_unsubscribes_is_asked_and_gets_nothing_more() {
 async fn check_105_and_106_a_topic_of_plain_text_and_one_of_json_keep_their_types() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         for (number, suffix, media) in [
             (1, ".txt", "text/plain; charset=utf-8"),
             (2, ".json", "application/json"),

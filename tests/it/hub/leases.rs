@@ -6,7 +6,7 @@ use std::time::Duration;
 use gogs_relay::clock::{Clock, Hand};
 use gogs_relay::standin::Script;
 
-use super::reader::{Reader, TOPIC, field, form, has_hooks, pushed, start, wish};
+use super::reader::{Reader, TOPIC, field, form, has_hooks, met, pushed, start, wish};
 use crate::relay::TestRelay;
 use crate::world::within;
 
@@ -59,8 +59,7 @@ async fn until(relay: &TestRelay) -> serde_json::Value {
 async fn a_lease_is_within_what_is_allowed_and_ends_when_it_is_over() {
     within(async {
         let (folder, time) = (tempfile::tempdir().unwrap(), Time::new());
-        let (relay, reader) = (time.relay(folder.path()).await, Reader::start().await);
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), time.clock.clone()).await;
         for (wished, told) in [
             ("7", "60"),
             ("99999999999999999999999", "2678400"),
@@ -88,8 +87,7 @@ async fn a_lease_is_within_what_is_allowed_and_ends_when_it_is_over() {
 async fn a_renewed_lease_counts_from_the_question_and_outlives_a_restart() {
     within(async {
         let (folder, time) = (tempfile::tempdir().unwrap(), Time::new());
-        let (relay, reader) = (time.relay(folder.path()).await, Reader::start().await);
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), time.clock.clone()).await;
         subscribe(&relay, &reader, "100").await;
         time.passes(90);
         subscribe(&relay, &reader, "100").await;
@@ -115,8 +113,7 @@ async fn a_renewed_lease_counts_from_the_question_and_outlives_a_restart() {
 async fn a_reader_that_is_gone_ends_its_subscription_and_one_that_fails_keeps_it() {
     within(async {
         let (folder, time) = (tempfile::tempdir().unwrap(), Time::new());
-        let (relay, reader) = (time.relay(folder.path()).await, Reader::start().await);
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), time.clock.clone()).await;
         subscribe(&relay, &reader, "2678400").await;
         let refused = [301, 403, 404, 500].map(Script::status);
         let count = refused.len();
@@ -153,8 +150,7 @@ async fn a_reader_that_is_gone_ends_its_subscription_and_one_that_fails_keeps_it
 async fn a_reader_that_does_not_answer_is_asked_three_times_over_a_restart_as_well() {
     within(async {
         let (folder, time) = (tempfile::tempdir().unwrap(), Time::new());
-        let (relay, reader) = (time.relay(folder.path()).await, Reader::start().await);
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), time.clock.clone()).await;
         reader
             .standin
             .script([503, 503, 503, 503].map(Script::status));

@@ -6,8 +6,8 @@ use gogs_relay::clock::Clock;
 use gogs_relay::standin::Received;
 
 use super::reader::{
-    Reader, TOPIC, ask, config, field, form_with_token, happens, has_hooks, pushed, read, start,
-    subscribed, wish,
+    Reader, TOPIC, ask, config, field, form_with_token, happens, has_hooks, met, pushed, read,
+    start, subscribed, wish,
 };
 use crate::api::wire::{Ask, TOKEN};
 use crate::relay::TestRelay;
@@ -57,12 +57,8 @@ async fn what_is_private_unknown_or_not_open_is_answered_like_what_is_not_there(
 async fn when_a_repository_turns_private_who_came_without_credentials_is_told_and_gets_nothing() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let trusted = Reader::start().await;
-        pushed(&relay, 0).await;
         subscribed(&relay, &reader, TOPIC, &reader.callback("a")).await;
         let callback = trusted.callback("b");
         let mut fields = wish("subscribe", TOPIC, &callback);
@@ -182,8 +178,7 @@ async fn topics_that_are_no_longer_open_end_and_a_hub_that_is_switched_off_sends
     within(async {
         let (clock, hand) = Clock::stepped("2026-02-03T04:05:06Z".parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (start(folder.path(), clock).await, Reader::start().await);
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), clock).await;
         subscribed(&relay, &reader, TOPIC, &reader.callback("a")).await;
         let off = config("orbit/public-*").replace("hub:", "hub: { enabled: false }\n#");
         assert_eq!(relay.reload(&off).await.0, 200);

@@ -19,6 +19,13 @@ pub(super) async fn start(folder: &Path, clock: Clock) -> TestRelay {
     TestRelay::start(folder, &config("orbit/public-*"), clock).await
 }
 
+/// The same with a first push of the repository that everybody may read, and somebody who does.
+pub(super) async fn met(folder: &Path, clock: Clock) -> (TestRelay, Reader) {
+    let relay = start(folder, clock).await;
+    pushed(&relay, 0).await;
+    (relay, Reader::start().await)
+}
+
 pub(super) fn config(open: &str) -> String {
     format!("{}hub: {{ open: [\"{open}\"] }}\n", yaml(&tokens()))
 }

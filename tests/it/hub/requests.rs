@@ -4,8 +4,8 @@ use gogs_relay::clock::Clock;
 use serde_json::json;
 
 use super::reader::{
-    Reader, TOPIC, ask, field, form, form_with_token, has_hooks, pushed, read, start, subscribed,
-    wish,
+    Reader, TOPIC, ask, field, form, form_with_token, has_hooks, met, pushed, read, start,
+    subscribed, wish,
 };
 use crate::api::wire::{self, tokens, yaml};
 use crate::relay::TestRelay;
@@ -15,11 +15,7 @@ use crate::world::within;
 async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let (callback, long) = (reader.callback("a"), "x".repeat(200));
         let far = format!("http://127.0.0.1:9/{}", "x".repeat(1500));
         let good = wish("subscribe", TOPIC, &callback);
@@ -80,11 +76,7 @@ async fn what_is_no_form_and_no_post_is_refused() {
 async fn older_readers_are_asked_before_they_are_answered_if_they_want_it() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         let callback = reader.callback("a");
         let mut fields = wish("subscribe", TOPIC, &callback);
         fields.extend([("hub.verify", "sync"), ("hub.verify", "async")]);
@@ -168,11 +160,7 @@ async fn a_token_makes_it_github_s_call_unless_a_word_of_websub_says_otherwise()
 async fn announcing_an_update_is_taken_and_changes_nothing() {
     within(async {
         let folder = tempfile::tempdir().unwrap();
-        let (relay, reader) = (
-            start(folder.path(), Clock::system()).await,
-            Reader::start().await,
-        );
-        pushed(&relay, 0).await;
+        let (relay, reader) = met(folder.path(), Clock::system()).await;
         subscribed(&relay, &reader, TOPIC, &reader.callback("a")).await;
         for name in ["hub.url", "hub.topic"] {
             let fields = [("hub.mode", "publish"), (name, TOPIC)];
