@@ -10,7 +10,7 @@ use crate::delivery::State;
 use crate::event::EventId;
 use crate::queue::engine::{Engine, Request, Shared};
 use crate::queue::head::Hashes;
-use crate::queue::key;
+use crate::queue::key::{self, Key};
 use crate::queue::page::{self, Entry, Page};
 use crate::queue::record::{About, Record};
 use crate::queue::store::Fault;
@@ -20,6 +20,8 @@ use crate::queue::{Appended, Planned, PlannedDelivery, QueueError, Redelivery, R
 /// So long a new event waits for room on the disk. Gogs does not retry.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A crash leaves no more events than this without their records.
+const UNRECORDED: u64 = 1000;
 
 impl Engine {
     pub(super) async fn append(
@@ -72,18 +74,42 @@ impl Engine {
         (!self.disk.has_room()).then_some(QueueError::DiskLow)
     }
 
-    /// Events that go nowhere have their history all the same.
+    /// Events that go nowhere have their history all the same, in the commit after their own.
     pub(super) fn record_unrouted(&self, shared: &mut Shared, page: &Page) {
+        self.record_unrouted_if(shared, page, |_| true);
+    }
+
+    /// The same for what a crash left between the two commits.
+    pub(super) fn record_unrouted_at_end(&self) -> Result<(), Fault> {
+        let from = self.shared().log.next.saturating_sub(UNRECORDED);
+        for head in self.some_heads(from, UNRECORDED as usize)? {
+            if !head.ways().any(|(_, mut lanes)| lanes.next().is_none()) {
+                continue;
+            }
+            let page = match self.page(head.first) {
+                Err(fault) if fault.is_damage() => None,
+                page => page?,
+            };
+            if let Some(page) = page {
+                let is_new = |key: &Key| matches!(self.store.get(key), Ok(None));
+                self.record_unrouted_if(&mut self.shared(), &page, is_new);
+            }
+        }
+        Ok(())
+    }
+
+    fn record_unrouted_if(&self, shared: &mut Shared, page: &Page, is_new: impl Fn(&Key) -> bool) {
         let mut writes = Vec::new();
         for (sequence, entry) in page.range().zip(&page.entries) {
-            if entry.plan.is_empty() {
+            let key = key::record(sequence, 0);
+            if entry.plan.is_empty() && is_new(&key) {
                 let record = Record {
                     state: State::Unrouted,
                     settled: Some(entry.event.received),
                     ..Record::waiting(About::new(entry), None, 1)
                 };
                 shared.count(0, None, Some(State::Unrouted));
-                writes.push((key::record(sequence, 0), Some(record.encode())));
+                writes.push((key, Some(record.encode())));
             }
         }
         if !writes.is_empty() {

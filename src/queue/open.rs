@@ -97,6 +97,7 @@ fn open_store(
     engine.begin_with(&specs(&engine.read_notes("")?)?);
     let duplicates = engine.load_log(&stored)?;
     engine.load_waiting()?;
+    engine.record_unrouted_at_end()?;
     engine.first_commit()?;
     start_writer(&engine, duplicates)?;
     Ok(engine)

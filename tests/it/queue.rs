@@ -385,6 +385,21 @@ async fn a_repeated_id_sends_again_what_was_not_delivered() {
 }
 
 #[tokio::test]
+async fn an_event_that_goes_nowhere_is_in_history_after_a_crash_too() {
+    let world = World::new(&[strict("ci")]);
+    for n in 1..=3 {
+        world.append(n, &[]).await;
+        let (_image, queue) = world.crash_image(&[strict("ci")]);
+        let found = queue.find(Filter::default(), None, 10).await.unwrap();
+        let events = found.deliveries.iter().rev();
+        let events: Vec<_> = events.map(|found| (found.event.0, found.state)).collect();
+        let all: Vec<_> = (1..=n).map(|n| (n, State::Unrouted)).collect();
+        assert_eq!(events, all);
+        queue.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_find_lists_newest_first_with_cursor_and_filters() {
     let world = World::new(&[strict("slack"), strict("ci")]);
     for n in 1..=10 {
