@@ -2,6 +2,7 @@
 //! checksums of their own. Reads what sled 0.34 writes without asking sled, so that damage in one
 //! place hides nothing in another, and nothing is ever written. Pure.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Bytes of a segment; the last one may be shorter.
@@ -31,6 +32,8 @@ pub(super) struct Message {
     pub(super) kind: Kind,
     /// The node it is about.
     pub(super) node: u64,
+    /// It says all of its node: nothing that was said of it before is needed.
+    is_whole: bool,
     /// Where it begins in its segment.
     pub(super) at: usize,
     pub(super) body: Range<usize>,
@@ -46,9 +49,6 @@ pub(in crate::queue) struct Segment {
     pub(super) messages: Vec<Message>,
     /// What no readable message covers, up to the next one or to the end.
     pub(super) holes: Vec<Range<usize>>,
-    /// A later segment is being written in its place, and a power cut took the new head: nothing
-    /// that it held before is needed.
-    pub(in crate::queue) is_let_go: bool,
 }
 
 /// The place of the segment in the order of writing, as its head has it.
@@ -68,18 +68,14 @@ impl Segment {
             number: number(bytes),
             messages: Vec::new(),
             holes: Vec::new(),
-            is_let_go: false,
         };
         let mut at = HEADER;
         let mut hole = None;
         let last = bytes.len().saturating_sub(LEAST).min(SEGMENT - RED_ZONE);
         while at <= last {
             let message = Message::read(bytes, at);
-            let own = segment.number;
-            let is_later = |message: &Message| own.is_some_and(|own| own < message.number);
-            segment.is_let_go |= message.as_ref().is_some_and(is_later);
-            let is_ours = |message: &Message| own.is_none_or(|own| own == message.number);
-            match message.filter(is_ours) {
+            let ours = |message: &Message| segment.number.is_none_or(|own| own == message.number);
+            match message.filter(ours) {
                 Some(message) => {
                     segment.holes.extend(hole.take().map(|from| from..at));
                     segment.number = Some(message.number);
@@ -105,6 +101,26 @@ impl Segment {
         self.messages.last().map_or(HEADER, |last| last.body.end)
     }
 
+    /// The nodes that it says something of, as far as can be read; nothing where not even the
+    /// message says its node that the first hole begins with.
+    pub(in crate::queue) fn nodes(&self, bytes: &[u8]) -> Option<HashSet<u64>> {
+        let mut broken = None;
+        if let Some(hole) = self.holes.first() {
+            let (message, _) = Message::claimed(bytes, hole.start)?;
+            broken = Some(message).filter(|message| self.number == Some(message.number));
+            broken.as_ref()?;
+        }
+        let messages = self.messages.iter().chain(&broken);
+        let nodes = messages.filter(|message| message.is_whole || message.kind == Kind::Link);
+        Some(nodes.map(|message| message.node).collect())
+    }
+
+    /// The nodes that it says all of.
+    pub(in crate::queue) fn whole_nodes(&self) -> impl Iterator<Item = u64> {
+        let whole = self.messages.iter().filter(|message| message.is_whole);
+        whole.map(|message| message.node)
+    }
+
     /// Where a message cannot be read although later ones of the same segment can.
     pub(in crate::queue) fn first_break(&self) -> Option<usize> {
         let last = self.messages.last()?.at;
@@ -114,11 +130,22 @@ impl Segment {
 }
 
 impl Message {
-    /// `crc 4 | kind 1 | length | segment | node | body`, the three numbers of variable length.
     fn read(bytes: &[u8], at: usize) -> Option<Message> {
+        let (message, crc) = Message::claimed(bytes, at)?;
+        let (fields, body) = (at + 4..message.body.start, message.body.clone());
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&bytes[body]);
+        sum.update(&bytes[fields]);
+        (!sum.finalize() == crc).then_some(message)
+    }
+
+    /// What the bytes there say, and the checksum that it should have:
+    /// `crc 4 | kind 1 | length | segment | node | body`, the three numbers of variable length.
+    fn claimed(bytes: &[u8], at: usize) -> Option<(Message, u32)> {
         let rest = bytes.get(at..)?;
         let (crc, fields) = rest.split_at_checked(4)?;
-        let kind = match fields.first()? {
+        let code = *fields.first()?;
+        let kind = match code {
             2 => Kind::Cap,
             8 => Kind::Node,
             10 => Kind::Link,
@@ -128,20 +155,17 @@ impl Message {
         let mut left = Reader(&fields[1..]);
         let length = usize::try_from(left.number()?).ok()?;
         let (number, node) = (left.number()?, left.number()?);
-        let body = left.take(length)?;
-        let before = fields.len() - left.0.len() - length;
-        let mut sum = crc32fast::Hasher::new();
-        sum.update(body);
-        sum.update(&fields[..before]);
-        let good = !sum.finalize() == u32::from_le_bytes(crc.try_into().ok()?);
-        let from = at + 4 + before;
-        good.then_some(Message {
+        left.take(length)?;
+        let from = bytes.len() - left.0.len() - length;
+        let message = Message {
             kind,
             node,
+            is_whole: matches!(code, 4..=9),
             at,
             body: from..from + length,
             number,
-        })
+        };
+        Some((message, u32::from_le_bytes(crc.try_into().ok()?)))
     }
 }
 
