@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(look(image.path(), None).unwrap(), None);
         let store = Store::open(image.path()).unwrap();
         let last = newest.values().max().unwrap();
+        // The commit that was cut was to write the three oldest anew.
         for (key, n) in newest.iter().filter(|(_, n)| **n + KEYS > last + 3) {
             let found = store.get(&[b'k', *key as u8]).unwrap().unwrap();
             assert_eq!(found, value(*n), "{key}");

@@ -107,8 +107,10 @@ impl Segment {
         let mut broken = None;
         if let Some(hole) = self.holes.first() {
             let (message, _) = Message::claimed(bytes, hole.start)?;
-            broken = Some(message).filter(|message| self.number == Some(message.number));
-            broken.as_ref()?;
+            if self.number != Some(message.number) {
+                return None;
+            }
+            broken = Some(message);
         }
         let messages = self.messages.iter().chain(&broken);
         let nodes = messages.filter(|message| message.is_whole || message.kind == Kind::Link);
