@@ -31,6 +31,9 @@
 //! - Memory is bounded by configuration, never by backlog, body size, connections or destinations'
 //!   troubles.
 
+// Whoever awaits a future moves it, and a delivery goes through many. Tests may have large ones.
+#![warn(clippy::large_futures)]
+
 mod buffer;
 pub mod clock;
 pub mod delivery;

@@ -176,7 +176,8 @@ impl Answers for Front {
         let path = request.uri().path();
         let served = Served::at(path, &self.settings.borrow().config);
         match served {
-            Some(served) => self.call(served, request, client).await,
+            // Boxed, or each delivery would move about the room for a call.
+            Some(served) => Box::pin(self.call(served, request, client)).await,
             None => self.ingest.answer(request, client).await,
         }
     }

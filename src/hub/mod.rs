@@ -194,13 +194,13 @@ impl Hub {
         repeats: Repeats,
     ) -> Result<Appended, QueueError> {
         let hub = self.clone();
-        let appending = async move {
+        let appending = Box::pin(async move {
             let appended = hub.queue.append(planned, repeats).await?;
             if arriving.stored(&appended).await {
                 hub.stirred.notify_one();
             }
             Ok(appended)
-        };
+        });
         let appended = self.finish(appending).await;
         appended.ok_or(QueueError::Unavailable)?
     }

@@ -2,16 +2,16 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::task::Poll;
 
 use crate::delivery::Reason;
 use crate::send::verdict::{Judgement, Verdict};
 
 /// The future's output, or nothing if it panicked.
-pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
+pub(crate) fn caught<F: Future>(future: F) -> impl Future<Output = Option<F::Output>> {
+    // Boxed, because whoever awaits a future moves it, and the futures of an attempt are large.
+    let mut future = Box::pin(future);
+    poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
@@ -19,7 +19,6 @@ pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
             Err(_) => Poll::Ready(None),
         }
     })
-    .await
 }
 
 /// The verdict on a panic.

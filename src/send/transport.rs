@@ -123,7 +123,8 @@ impl Transport {
         let (origin, mut request) = prepare(request)?;
         let flooded = count_preliminary(&mut request);
         let mut begun = None;
-        let exchange = async {
+        // Boxed, because whoever awaits a future moves it, and this one is large.
+        let exchange = Box::pin(async {
             let sent = flooded.run_until_cancelled(self.send(link, &origin, request));
             let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
             let (sender, response) = sent.await.ok_or_else(endless)??;
@@ -133,7 +134,7 @@ impl Transport {
                 link.pool.keep(&origin, sender, self.clock.elapsed());
             }
             Ok(())
-        };
+        });
         let ended = self.clock.timeout(limit, exchange).await;
         match (begun, ended) {
             (Some(begun), _) => Ok(begun.answer()),
