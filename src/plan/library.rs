@@ -1,13 +1,14 @@
 //! Finds templates: the built-in ones and, over them, the user's folder.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 
 use super::escape::Format;
 use crate::config::{Problem, Severity};
 
-static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// A template longer than this is refused, in bytes.
 const LONGEST: usize = 256 * 1024;
@@ -32,9 +33,9 @@ impl Source {
 }
 
 /// The sets that come with the program.
-pub(super) fn built_in() -> Vec<Source> {
+pub(super) static BUILT_IN: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let mut sources = Vec::new();
-    for folder in BUILT_IN.dirs().flat_map(Dir::dirs) {
+    for folder in FILES.dirs().flat_map(Dir::dirs) {
         for file in folder.files() {
             let text = file.contents_utf8().unwrap_or_default();
             let found = source_at(file.path(), Path::new("templates"));
@@ -42,7 +43,7 @@ pub(super) fn built_in() -> Vec<Source> {
         }
     }
     sources
-}
+});
 
 /// What lies in the user's folder, and what in it cannot be used.
 pub(super) fn in_folder(folder: &Path) -> (Vec<Source>, Vec<Problem>) {

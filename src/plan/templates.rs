@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::context::{View, view};
 use super::escape::Format;
 use super::ladder::{Climb, Rendered, Step, format_of};
-use super::library::{self, Source};
+use super::library::{self, BUILT_IN, Source};
 use super::shelf::Shelf;
 use super::vet::Parser;
 use crate::config::Problem;
@@ -18,8 +18,8 @@ use crate::event::{Event, EventId};
 /// The set that every other falls back to.
 pub(super) const DEFAULT: &str = "default";
 
-/// All template sets, parsed. Loading never fails as a whole: a broken template is reported, and
-/// at run time the ladder passes over it.
+/// All template sets. Loading never fails as a whole: a broken template is reported, and at run
+/// time the ladder passes over it.
 pub struct Templates {
     /// By name of the set.
     sets: BTreeMap<String, Shelves>,
@@ -37,7 +37,11 @@ const VIEWS: usize = 4;
 /// of events whose body is not longer than this, in bytes.
 const LONGEST_KEPT: usize = 64 * 1024;
 
-pub(super) type Shelves = BTreeMap<Format, Shelf>;
+pub(super) type Shelves = BTreeMap<Format, LazyShelf>;
+
+/// A shelf that holds built-in templates alone is made when it is first needed: parsing them all
+/// takes longer than everything else at start, and most relays use one or two.
+type LazyShelf = LazyLock<Shelf, Box<dyn FnOnce() -> Shelf + Send>>;
 
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,10 +54,9 @@ impl fmt::Debug for Templates {
 impl Templates {
     /// Reads the user's sets below `folder` (it need not exist) over the built-in ones.
     pub fn load(folder: &Path) -> (Templates, Vec<Problem>) {
-        let built_in = library::built_in();
         let (mut own, mut problems) = library::in_folder(folder);
-        own.retain(|mine| !is_copy(mine, &built_in));
-        let names: BTreeSet<&str> = built_in
+        own.retain(|mine| !is_copy(mine));
+        let names: BTreeSet<&str> = BUILT_IN
             .iter()
             .chain(&own)
             .map(|it| it.set.as_str())
@@ -63,7 +66,12 @@ impl Templates {
         for name in names {
             let mut shelves = Shelves::new();
             for format in Format::ALL {
-                let layers = layers(name, format, &own, &built_in);
+                let layers = layers(name, format, &own);
+                let is_own = |source: &&Source| own.iter().any(|mine| std::ptr::eq(mine, *source));
+                if !layers.iter().flatten().any(is_own) {
+                    shelves.insert(format, built_in(name.to_owned(), format));
+                    continue;
+                }
                 let (shelf, found) = Shelf::new(format, &layers, &mut parser);
                 for problem in found {
                     // A set that falls back to `default` shows the same problem again.
@@ -71,14 +79,11 @@ impl Templates {
                         problems.push(problem);
                     }
                 }
-                shelves.insert(format, shelf);
+                shelves.insert(format, LazyLock::new(Box::new(|| shelf)));
             }
             sets.insert(name.to_owned(), shelves);
         }
-        let pristine = Format::ALL.map(|format| {
-            let layer = of(&built_in, DEFAULT, format);
-            (format, Shelf::new(format, &[layer], &mut parser).0)
-        });
+        let pristine = Format::ALL.map(|format| (format, built_in(DEFAULT.to_owned(), format)));
         let file = |source: &Source| {
             let text = xxhash_rust::xxh3::xxh3_64(source.text.as_bytes());
             (format!("{}.hbs", source.label()), text)
@@ -94,9 +99,10 @@ impl Templates {
 
     /// The names of the sets that [`load`](Templates::load) finds.
     pub fn names(folder: &Path) -> Vec<String> {
-        let sources = [library::built_in(), library::in_folder(folder).0].concat();
-        let names: BTreeSet<String> = sources.into_iter().map(|source| source.set).collect();
-        names.into_iter().collect()
+        let own = library::in_folder(folder).0;
+        let sources = BUILT_IN.iter().chain(&own);
+        let names: BTreeSet<&String> = sources.map(|source| &source.set).collect();
+        names.into_iter().cloned().collect()
     }
 
     /// The names of all sets there are.
@@ -136,11 +142,13 @@ impl Templates {
         if from > Step::Chosen {
             climb.failures.push("the message was refused".to_owned());
         }
-        let shelves = [
-            (Step::Chosen, self.shelf(destination)),
-            (Step::Default, self.pristine(destination)),
-        ];
-        if shelves.iter().all(|(_, shelf)| shelf.is_none()) {
+        let shelf = |step: Step| match step {
+            Step::Chosen => self.shelf(destination),
+            Step::Default => self.pristine(destination),
+            Step::Plain => None,
+        };
+        let steps = [Step::Chosen, Step::Default];
+        if steps.iter().all(|&step| shelf(step).is_none()) {
             // Gogs' format passes through as it came: nobody looks at what it says.
             return climb.last(None);
         }
@@ -153,9 +161,9 @@ impl Templates {
                 return climb.last(None);
             }
         };
-        for (step, shelf) in shelves {
+        for step in steps {
             if step >= from
-                && let Some(shelf) = shelf
+                && let Some(shelf) = shelf(step)
                 && let Some(rendered) = climb.step(step, shelf, &view)
             {
                 return rendered;
@@ -215,24 +223,27 @@ impl Templates {
     }
 }
 
+/// The shelf of a built-in set, or of one that falls back to `default`. What is built in is sound.
+fn built_in(set: String, format: Format) -> LazyShelf {
+    LazyLock::new(Box::new(move || {
+        let layers = layers(&set, format, &[]);
+        Shelf::new(format, &layers, &mut Parser::default()).0
+    }))
+}
+
 /// Whether it is an unchanged copy of a built-in file; then it is none of the user's.
-fn is_copy(mine: &Source, built_in: &[Source]) -> bool {
-    built_in
+fn is_copy(mine: &Source) -> bool {
+    BUILT_IN
         .iter()
         .any(|theirs| theirs.label() == mine.label() && theirs.text == mine.text)
 }
 
 /// The files of a set, the user's first; a set of the user's falls back to `default`.
-fn layers<'a>(
-    set: &str,
-    format: Format,
-    own: &'a [Source],
-    built_in: &'a [Source],
-) -> Vec<Vec<&'a Source>> {
-    let mut layers = vec![of(own, set, format), of(built_in, set, format)];
+fn layers<'a>(set: &str, format: Format, own: &'a [Source]) -> Vec<Vec<&'a Source>> {
+    let mut layers = vec![of(own, set, format), of(&BUILT_IN, set, format)];
     if layers[1].is_empty() && set != DEFAULT {
         layers[1] = of(own, DEFAULT, format);
-        layers.push(of(built_in, DEFAULT, format));
+        layers.push(of(&BUILT_IN, DEFAULT, format));
     }
     layers
 }
@@ -244,4 +255,22 @@ fn of<'a>(sources: &'a [Source], set: &str, format: Format) -> Vec<&'a Source> {
         .collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody is told what is wrong with them when they are first needed.
+    #[test]
+    fn what_is_built_in_is_sound() {
+        let mut parser = Parser::default();
+        for set in BUILT_IN.iter().map(|source| &source.set) {
+            for format in Format::ALL {
+                let layers = layers(set, format, &[]);
+                let (_, problems) = Shelf::new(format, &layers, &mut parser);
+                assert!(problems.is_empty(), "{problems:?}");
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! and under those that relay.yaml adds; or any, where a hook wants it so.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -13,14 +13,22 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 /// Larger files are no certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// How servers are verified.
-pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> ClientConfig {
+/// The machine's roots, or Mozilla's. They are many, so all share them.
+static GENERAL: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    roots.add_parsable_certificates(extra.iter().cloned());
+    Arc::new(roots)
+});
+
+/// How servers are verified.
+pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> ClientConfig {
+    let mut roots = GENERAL.clone();
+    if !extra.is_empty() {
+        Arc::make_mut(&mut roots).add_parsable_certificates(extra.iter().cloned());
+    }
     ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth()
