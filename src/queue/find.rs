@@ -13,7 +13,7 @@ use crate::queue::store::Fault;
 use crate::queue::{Delivery, Filter, Found, QueueError};
 
 /// So long one call looks.
-const BUDGET: Duration = Duration::from_millis(25);
+const BUDGET: Duration = Duration::from_millis(20);
 /// Events lie in the order in which they were received, but for so much.
 const SLACK: Duration = Duration::from_secs(3600);
 

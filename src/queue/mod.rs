@@ -278,7 +278,7 @@ impl Queue {
         self.engine().redeliver_all(filter, how).await
     }
 
-    /// Looks through deliveries, newest first, for at most 25 ms and `limit` of them.
+    /// Looks through deliveries, newest first, for at most 20 ms and `limit` of them.
     pub async fn find(
         &self,
         filter: Filter,
