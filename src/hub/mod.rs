@@ -194,6 +194,7 @@ impl Hub {
         repeats: Repeats,
     ) -> Result<Appended, QueueError> {
         let hub = self.clone();
+        // Boxed, because each delivery moves about the room for this.
         let appending = Box::pin(async move {
             let appended = hub.queue.append(planned, repeats).await?;
             if arriving.stored(&appended).await {
