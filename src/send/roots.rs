@@ -13,7 +13,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 /// Larger files are no certificates, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The machine's roots, or Mozilla's. They are many, so all share them.
+/// The machine's roots, or Mozilla's. They are many, so they are read once and shared: a relay sees
+/// others after its next start.
 static GENERAL: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
