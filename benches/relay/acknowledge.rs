@@ -8,7 +8,7 @@ use crate::{CONNECTIONS, Effort, load};
 
 const SERVERS: [&str; 3] = [
     "a bare hyper server that reads and answers",
-    "verified, decoded, appended to a raw file and synced",
+    "the relay with a raw file for a queue, appended to and synced",
     "the relay, two destinations",
 ];
 
@@ -43,8 +43,8 @@ fn run(which: usize, requests: usize) -> (f64, f64) {
     let pushes = load::requests(requests);
     let (took, used) = match which {
         0 | 1 => {
-            let file = folder.path().join("raw").display().to_string();
-            let server = Baseline::start(["bare", "raw"][which], &[("BENCH_FILE", file)]);
+            let folder = folder.path().display().to_string();
+            let server = Baseline::start(["bare", "raw"][which], &[("BENCH_FOLDER", folder)]);
             let before = processor_time(&server.process);
             let took = load::run(server.address, CONNECTIONS, pushes);
             (took, processor_time(&server.process) - before)

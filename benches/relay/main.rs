@@ -78,7 +78,7 @@ fn main() {
             .block_on(bare::serve(say))
             .expect("the server runs"),
         Ok("raw") => runtime()
-            .block_on(raw::serve(&file(), say))
+            .block_on(raw::serve(&folder(), say))
             .expect("the server runs"),
         Ok("sink") => runtime()
             .block_on(sink::serve(number("BENCH_EXPECTED", 0), say))
@@ -87,8 +87,8 @@ fn main() {
     }
 }
 
-fn file() -> PathBuf {
-    std::env::var_os("BENCH_FILE").expect("told where").into()
+fn folder() -> PathBuf {
+    std::env::var_os("BENCH_FOLDER").expect("told where").into()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -21,34 +21,51 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::destination::ContentType;
 use crate::hub::Hub;
-use crate::queue::{Planned, Queue};
+use crate::queue::{Appended, Planned, Queue, QueueError, Repeats};
 use crate::settings::{InForce, Settings};
 
 /// The event that only asks whether somebody is there.
 const PING: &str = "ping";
 
+/// Where events are made durable: the [`Queue`], outside benches.
+pub trait Log: Send + Sync + 'static {
+    /// Stores an event with its plan, or finds the one it repeats; on stable storage when it
+    /// returns.
+    fn append(
+        &self,
+        planned: Planned,
+        repeats: Repeats,
+    ) -> impl Future<Output = Result<Appended, QueueError>> + Send;
+}
+
+impl Log for Queue {
+    async fn append(&self, planned: Planned, repeats: Repeats) -> Result<Appended, QueueError> {
+        Queue::append(self, planned, repeats).await
+    }
+}
+
 /// Answers deliveries; what it acknowledges is on stable storage.
 #[derive(Debug)]
-pub struct Ingest {
+pub struct Ingest<L = Queue> {
     limits: Limits,
     clock: Clock,
-    queue: Queue,
+    log: L,
     budget: Budget,
     settings: InForce,
     /// Is told of what events say of their repositories.
     hub: Option<Hub>,
 }
 
-impl Ingest {
+impl<L: Log> Ingest<L> {
     /// Bodies on their way in take at most [`Limits::bytes_in`] of memory together, or twice
     /// `limits.body` if that is more.
-    pub fn new(limits: Limits, settings: InForce, queue: Queue, clock: Clock) -> Ingest {
+    pub fn new(limits: Limits, settings: InForce, log: L, clock: Clock) -> Ingest<L> {
         // A form needs the body and, decoded, at most as much again.
         let largest = limits.body.saturating_mul(2);
         Ingest {
             limits,
             clock,
-            queue,
+            log,
             budget: Budget::new(limits.bytes_in(), largest),
             settings,
             hub: None,
@@ -57,7 +74,7 @@ impl Ingest {
 
     /// The same, where a hub is told of each event.
     #[must_use]
-    pub fn telling(self, hub: Hub) -> Ingest {
+    pub fn telling(self, hub: Hub) -> Ingest<L> {
         Ingest {
             hub: Some(hub),
             ..self
@@ -124,7 +141,7 @@ impl Ingest {
         let delivery_id = planned.event.delivery_id.clone();
         let appended = match (&self.hub, arriving) {
             (Some(hub), Some(arriving)) => hub.append(arriving, planned, gate.repeats()).await,
-            _ => self.queue.append(planned, gate.repeats()).await,
+            _ => self.log.append(planned, gate.repeats()).await,
         };
         let appended = appended.map_err(Refusal::Queue)?;
         debug!(
@@ -172,7 +189,7 @@ impl Ingest {
     }
 }
 
-impl Answers for Ingest {
+impl<L: Log> Answers for Ingest<L> {
     async fn answer(&self, request: Request<Incoming>, _: IpAddr) -> Answer {
         let (head, mut body) = request.into_parts();
         let refusal = match self.take(&head, &mut body).await {

@@ -23,4 +23,4 @@ pub mod verify;
 pub use body::{Bodies, Unreadable};
 pub use decode::facts;
 pub use gates::Gates;
-pub use hooks::Ingest;
+pub use hooks::{Ingest, Log};
