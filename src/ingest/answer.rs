@@ -1,6 +1,7 @@
 //! What Gogs is told: short JSON in ASCII, because Gogs stores every answer whole and shows it to
 //! whoever looks after the hook. Never a secret, never what a right signature would have been.
 
+use std::fmt::{Arguments, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -150,7 +151,7 @@ pub(super) fn appended(appended: &Appended, deliveries: &[PlannedDelivery]) -> A
     match appended {
         Appended::New(event) => {
             let names = deliveries.iter().map(|delivery| &delivery.destination);
-            let body = with_names(&format!(r#"{{"event":{event},"destinations":"#), names);
+            let body = with_names(format_args!(r#"{{"event":{event},"destinations":"#), names);
             json(StatusCode::ACCEPTED, body)
         }
         Appended::Repeats { event, requeued } => json(StatusCode::OK, repeated(*event, requeued)),
@@ -163,17 +164,20 @@ pub(super) fn pong() -> Answer {
 }
 
 fn repeated(event: EventId, requeued: &[Arc<str>]) -> String {
-    let start = format!(r#"{{"event":{event},"duplicate":true,"requeued":"#);
-    with_names(&start, requeued.iter())
+    let start = format_args!(r#"{{"event":{event},"duplicate":true,"requeued":"#);
+    with_names(start, requeued.iter())
 }
 
 /// `start`, the names as a list, or their number where they are many or long, and the brace that
 /// closes. Names need no escaping: `[a-z0-9_-]` is all they are made of.
-fn with_names<'a>(start: &str, names: impl ExactSizeIterator<Item = &'a Arc<str>>) -> String {
+fn with_names<'a>(
+    start: Arguments<'_>,
+    names: impl ExactSizeIterator<Item = &'a Arc<str>>,
+) -> String {
     let count = names.len();
     let mut body = String::with_capacity(128);
-    body.push_str(start);
-    body.push('[');
+    // Writing to a string cannot fail.
+    write!(body, "{start}[").unwrap_or_default();
     if count <= NAMED {
         for (at, name) in names.enumerate() {
             body.push_str(if at == 0 { "\"" } else { ",\"" });

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Longer texts and names than any that routing looks at are passed over unread, so that a body
@@ -37,7 +37,8 @@ pub(super) fn of<'a>(
 ) {
     let mut deserializer = serde_json::Deserializer::from_str(value.get());
     let walk = Walk(|name: &[u8], value| each(name, value));
-    // It has been read once as JSON, so that it is no object is all that can be wrong with it.
+    // It has been read once as JSON, so all that can be wrong with it is that it is no object, or
+    // goes on after enough was seen.
     deserializer.deserialize_map(walk).unwrap_or_default();
 }
 
@@ -68,7 +69,7 @@ impl<'de, F: FnMut(&[u8], &'de RawValue) -> ControlFlow<()>> Visitor<'de> for Wa
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
         while let Some(Name(name)) = members.next_key()? {
             if (self.0)(&name, members.next_value()?).is_break() {
-                return Err(A::Error::custom("seen enough"));
+                break;
             }
         }
         Ok(())
