@@ -101,8 +101,11 @@ impl Engine {
     fn record_unrouted_if(&self, shared: &mut Shared, page: &Page, is_new: impl Fn(&Key) -> bool) {
         let mut writes = Vec::new();
         for (sequence, entry) in page.range().zip(&page.entries) {
+            if !entry.plan.is_empty() {
+                continue;
+            }
             let key = key::record(sequence, 0);
-            if entry.plan.is_empty() && is_new(&key) {
+            if is_new(&key) {
                 let record = Record {
                     state: State::Unrouted,
                     settled: Some(entry.event.received),

@@ -81,11 +81,13 @@ impl Built {
         chunks.map(move |(n, chunk)| (key::page_chunk(first, n), chunk))
     }
 
-    pub(super) fn answer(self) {
+    /// Tells everybody that waits that it is on disk; its head is left.
+    pub(super) fn answer(self) -> Head {
         for (sequence, reply) in self.head.range().zip(self.replies) {
             // Nobody there to hear it is no fault.
             reply.send(Ok(Appended::New(EventId(sequence)))).ok();
         }
+        self.head
     }
 
     pub(super) fn refuse(self, error: &QueueError) {

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::queue::chunk::{Damaged, MAX_VALUE};
 use crate::queue::key::LaneId;
-use crate::queue::page::Entry;
+use crate::queue::page::{Entry, Planned};
 
 const VERSION: u8 = 1;
 
@@ -65,24 +65,36 @@ impl Head {
 
     /// Adds an event, unless the head would grow too large for it.
     pub(super) fn add(&mut self, entry: &Entry, hashes: Hashes) -> bool {
+        let sets = self.sets.len();
+        let set = self.set_of(entry);
+        self.events.push(Known {
+            hashes,
+            received: entry.event.received,
+            set,
+        });
+        let fits = self.events.len() == 1 || self.size_at_most() <= MAX_VALUE;
+        if !fits {
+            self.events.pop();
+            self.sets.truncate(sets);
+        }
+        fits
+    }
+
+    /// The place of the lanes of an event among the sets, where they are from now on.
+    fn set_of(&mut self, entry: &Entry) -> u16 {
+        // Most events go the same ways as the last.
+        if let Some(last) = self.events.last()
+            && is_of(&self.sets[last.set as usize], &entry.plan)
+        {
+            return last.set;
+        }
         let set = bitmap(entry.plan.iter().map(|planned| planned.lane));
         let known = self.sets.iter().position(|have| *have == set);
         let at = known.unwrap_or_else(|| {
             self.sets.push(set);
             self.sets.len() - 1
         });
-        self.events.push(Known {
-            hashes,
-            received: entry.event.received,
-            set: at as u16,
-        });
-        let fits = self.events.len() == 1 || self.size_at_most() <= MAX_VALUE;
-        if !fits {
-            self.events.pop();
-            self.sets
-                .truncate(self.sets.len() - usize::from(known.is_none()));
-        }
-        fits
+        at as u16
     }
 
     pub(super) fn range(&self) -> Range<u64> {
@@ -198,6 +210,12 @@ fn bitmap(lanes: impl Iterator<Item = LaneId>) -> Vec<u8> {
         set[at] |= 1 << (lane % 8);
     }
     set
+}
+
+/// Whether these are the set's lanes; a plan names each lane once.
+fn is_of(set: &[u8], plan: &[Planned]) -> bool {
+    let lanes: u32 = set.iter().map(|byte| byte.count_ones()).sum();
+    lanes as usize == plan.len() && plan.iter().all(|planned| has(set, planned.lane))
 }
 
 fn has(set: &[u8], lane: LaneId) -> bool {

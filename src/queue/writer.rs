@@ -210,38 +210,28 @@ impl Writer {
         if let Some(built) = &built {
             let first = engine.shared().log.first;
             engine.store.bear_witness(first, built.head.range().end);
+            // Of a large event nothing stays: its memory is that of the request which brought it.
+            engine.cache().put(built.page.clone(), Room::none());
         }
         {
             let mut shared = engine.shared();
             shared.commits += 1;
             shared.pending.forget(taken);
             if let Some(built) = &built {
-                self.show(&mut shared, built);
+                show(&engine, &mut shared, built);
             }
         }
         if let Some(stamp) = taken.stamp() {
             engine.written.send_replace(stamp);
         }
         if let Some(built) = built {
-            built.answer();
-        }
-        self.answer_reached();
-    }
-
-    fn show(&mut self, shared: &mut Shared, built: &Built) {
-        shared.take_in(&built.head);
-        for (sequence, known) in built.head.range().zip(&built.head.events) {
-            self.duplicates.push(sequence, known.hashes);
-        }
-        // Of a large event nothing stays: its memory is that of the request which brought it.
-        self.engine.cache().put(built.page.clone(), Room::none());
-        let now = self.engine.clock.elapsed();
-        for (_, lanes) in built.head.ways() {
-            for lane in lanes {
-                self.engine.wake_if_free(shared, lane, now);
+            // Nobody but the next commit asks for repeats, so whoever waits need not wait for this.
+            let head = built.answer();
+            for (sequence, known) in head.range().zip(&head.events) {
+                self.duplicates.push(sequence, known.hashes);
             }
         }
-        self.engine.record_unrouted(shared, &built.page);
+        self.answer_reached();
     }
 
     fn answer_reached(&mut self) {
@@ -282,6 +272,18 @@ impl Writer {
         }
         built
     }
+}
+
+/// Lets everybody see a page that is on disk, and has lanes go on that it has something for.
+fn show(engine: &Engine, shared: &mut Shared, built: &Built) {
+    shared.take_in(&built.head);
+    let now = engine.clock.elapsed();
+    for (_, lanes) in built.head.ways() {
+        for lane in lanes {
+            engine.wake_if_free(shared, lane, now);
+        }
+    }
+    engine.record_unrouted(shared, &built.page);
 }
 
 #[cfg(test)]
