@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,7 +100,7 @@ pub async fn run(
     };
     relay.hooks.tidy_up(&opened.deleted).await;
     let hub = open_hub(&relay, &tracker).await?;
-    tracker.spawn(lanes.run(shutdown.clone(), grace));
+    send(lanes, &tracker, shutdown.clone(), grace)?;
     tracker.spawn(hub.clone().run(shutdown.clone()));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     let follows = relay.missed.clone();
@@ -165,6 +167,30 @@ fn serve_own_api(
     };
     tasks.spawn(admin::serve(listener, shared.clone(), service));
     shared
+}
+
+/// Runs the lanes on a thread of their own. Each attempt is a few short steps between waits for the
+/// network: handing them from thread to thread would cost more than they do.
+fn send(
+    lanes: Lanes,
+    tracker: &TaskTracker,
+    shutdown: CancellationToken,
+    grace: Duration,
+) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the lanes' runtime")?;
+    let running = tracker.token();
+    let run = move || {
+        runtime.block_on(lanes.run(shutdown, grace));
+        // A console that takes no text would keep the thread.
+        runtime.shutdown_background();
+        drop(running);
+    };
+    let thread = thread::Builder::new().name("lanes".into()).spawn(run);
+    thread.context("failed to start the lanes' thread")?;
+    Ok(())
 }
 
 async fn stop(tracker: &TaskTracker, queue: &Queue, clock: &Clock, grace: Duration) {
