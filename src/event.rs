@@ -87,7 +87,7 @@ impl Facts {
     /// One line that says what an event is, for lists and for searching: `push on main in
     /// orbit/lander by mira`, as far as it is known.
     pub fn summary(&self, event: &str) -> String {
-        let mut line = event.replace('_', " ");
+        const TEST: &str = " (test delivery)";
         let parts = [
             (" ", &self.action),
             (" on tag ", &self.tag),
@@ -98,6 +98,15 @@ impl Facts {
             (" in ", &self.repo),
             (" by ", &self.sender),
         ];
+        let named = parts
+            .iter()
+            .filter_map(|(word, part)| Some((word, part.as_ref()?)));
+        let named: usize = named.map(|(word, part)| word.len() + part.len()).sum();
+        let mut line = String::with_capacity(event.len() + named + TEST.len());
+        line.extend(event.chars().map(|letter| match letter {
+            '_' => ' ',
+            letter => letter,
+        }));
         for (word, part) in parts {
             if let Some(part) = part {
                 line.push_str(word);
@@ -105,7 +114,7 @@ impl Facts {
             }
         }
         if self.is_test {
-            line.push_str(" (test delivery)");
+            line.push_str(TEST);
         }
         line
     }

@@ -11,7 +11,7 @@ use crate::queue::trail::Trail;
 impl Lane {
     /// The lane as it was stored; what waits is counted by the caller.
     pub(super) fn from_value(id: LaneId, value: LaneValue, now: Now) -> Lane {
-        let mut lane = Lane::new(id, value.destination.into(), value.cursor);
+        let mut lane = Lane::new(id, value.destination, value.cursor);
         lane.settings = value.settings;
         lane.failing = value.failing;
         lane.idle = value.idle;
@@ -64,7 +64,7 @@ impl Lane {
             (hold.held.clone(), wait)
         });
         let value = LaneValue {
-            destination: self.destination.to_string(),
+            destination: self.destination.clone(),
             cursor,
             ahead: self.ahead_of_log(),
             asides: self.asides.iter().map(|aside| self.stored(aside)).collect(),

@@ -1,14 +1,15 @@
 //! A lane as it is stored. Versioned; old ones are fixtures in `tests/fixtures/stored/`. Pure.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::queue::aside::{Aside, Fate};
 use crate::queue::chunk::{Damaged, MAX_VALUE};
-use crate::queue::codes;
 use crate::queue::record::{Failing, FailingV1};
 use crate::queue::trail::{Trail, TrailV1, cut};
-use crate::queue::{Held, LastAttempt};
+use crate::queue::{Held, LastAttempt, codes, plain};
 
 /// So much of the words about a hold is kept, in bytes.
 pub(super) const HELD_WORDS: usize = 400;
@@ -20,7 +21,7 @@ const VERSION: u8 = 4;
 /// What is kept of a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct LaneValue {
-    pub(super) destination: String,
+    pub(super) destination: Arc<str>,
     /// The oldest unsettled sequence of the log.
     pub(super) cursor: u64,
     /// So many deliveries from the cursor on have a record already.
@@ -71,7 +72,7 @@ impl LaneValue {
 
     fn write(&self) -> Vec<u8> {
         let lane = LaneV1 {
-            destination: self.destination.clone(),
+            destination: &self.destination,
             cursor: self.cursor,
             ahead: self.ahead,
             kept_back: Vec::new(),
@@ -81,11 +82,11 @@ impl LaneValue {
             held: self.held.as_ref().map(|(held, probe)| HeldV1 {
                 manual: held.manual,
                 reason: codes::of_reason(held.reason),
-                words: cut(&held.words, HELD_WORDS).to_owned(),
+                words: cut(&held.words, HELD_WORDS),
                 since: held.since.0,
                 probe: *probe,
             }),
-            last_error: (self.last_error.as_deref()).map(|error| cut(error, 240).to_owned()),
+            last_error: (self.last_error.as_deref()).map(|error| cut(error, 240)),
             head: self.head.as_ref().map(|head| HeadV1 {
                 event: head.event,
                 not_before: head.not_before.0,
@@ -104,8 +105,7 @@ impl LaneValue {
             reason: codes::of_reason(last.reason),
         });
         let stored = LaneV4 { last, lane };
-        // Writing plain data to memory cannot fail.
-        postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
+        plain::write(VERSION, &stored)
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<LaneValue, Damaged> {
@@ -118,7 +118,7 @@ impl LaneValue {
         } = lane;
         Ok(LaneValue {
             orphaned: orphaned.map(Timestamp),
-            destination: stored.destination,
+            destination: stored.destination.into(),
             cursor: stored.cursor,
             ahead: stored.ahead,
             asides: asides.into_iter().map(Aside::from).collect(),
@@ -126,7 +126,7 @@ impl LaneValue {
             failing: stored.failing.map(Failing::from),
             idle: stored.idle,
             held: stored.held.map(HeldV1::read),
-            last_error: stored.last_error,
+            last_error: stored.last_error.map(Into::into),
             last: last.map(|last| LastAttempt {
                 status: last.status,
                 reason: codes::reason(last.reason),
@@ -143,9 +143,10 @@ impl LaneValue {
 }
 
 #[derive(Serialize, Deserialize)]
-struct LaneV4 {
+struct LaneV4<'a> {
     last: Option<LastV4>,
-    lane: LaneV3,
+    #[serde(borrow)]
+    lane: LaneV3<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,42 +155,44 @@ struct LastV4 {
     reason: u8,
 }
 
-impl LaneV4 {
+impl<'a> LaneV4<'a> {
     /// What a lane of any version has become.
-    fn read(version: u8, rest: &[u8]) -> Result<LaneV4, Damaged> {
+    fn read(version: u8, rest: &'a [u8]) -> Result<LaneV4<'a>, Damaged> {
         let lane = match version {
             1 => LaneV3::from(LaneV2 {
                 orphaned: None,
-                lane: plain(rest)?,
+                lane: fields(rest)?,
             }),
-            2 => LaneV3::from(plain::<LaneV2>(rest)?),
-            3 => plain(rest)?,
-            VERSION => return plain(rest),
+            2 => LaneV3::from(fields::<LaneV2<'_>>(rest)?),
+            3 => fields(rest)?,
+            VERSION => return fields(rest),
             _ => return Err(Damaged),
         };
         Ok(LaneV4 { last: None, lane })
     }
 }
 
-fn plain<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
+fn fields<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
     postcard::from_bytes(bytes).map_err(|_| Damaged)
 }
 
 #[derive(Serialize, Deserialize)]
-struct LaneV3 {
+struct LaneV3<'a> {
     asides: Vec<AsideV3>,
-    lane: LaneV2,
+    #[serde(borrow)]
+    lane: LaneV2<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct LaneV2 {
+struct LaneV2<'a> {
     orphaned: Option<i64>,
-    lane: LaneV1,
+    #[serde(borrow)]
+    lane: LaneV1<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct LaneV1 {
-    destination: String,
+struct LaneV1<'a> {
+    destination: &'a str,
     cursor: u64,
     ahead: u64,
     /// From, to, and since when; empty in every lane that was ever written.
@@ -197,15 +200,18 @@ struct LaneV1 {
     settings: [u8; 8],
     failing: Option<FailingV1>,
     idle: u64,
-    held: Option<HeldV1>,
-    last_error: Option<String>,
-    head: Option<HeadV1>,
+    #[serde(borrow)]
+    held: Option<HeldV1<'a>>,
+    #[serde(borrow)]
+    last_error: Option<&'a str>,
+    #[serde(borrow)]
+    head: Option<HeadV1<'a>>,
     dead: u64,
     history: u64,
 }
 
-impl From<LaneV2> for LaneV3 {
-    fn from(lane: LaneV2) -> LaneV3 {
+impl<'a> From<LaneV2<'a>> for LaneV3<'a> {
+    fn from(lane: LaneV2<'a>) -> LaneV3<'a> {
         let kept_back = lane.lane.kept_back.iter().map(|(from, to, since)| AsideV3 {
             from: *from,
             to: *to,
@@ -252,20 +258,20 @@ impl From<AsideV3> for Aside {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeldV1 {
+struct HeldV1<'a> {
     manual: bool,
     reason: u8,
-    words: String,
+    words: &'a str,
     since: i64,
     probe: Option<u64>,
 }
 
-impl HeldV1 {
+impl HeldV1<'_> {
     fn read(self) -> (Held, Option<u64>) {
         let held = Held {
             manual: self.manual,
             reason: codes::reason(self.reason),
-            words: self.words,
+            words: self.words.into(),
             since: Timestamp(self.since),
         };
         (held, self.probe)
@@ -273,8 +279,9 @@ impl HeldV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadV1 {
+struct HeadV1<'a> {
     event: u64,
     not_before: i64,
-    trail: TrailV1,
+    #[serde(borrow)]
+    trail: TrailV1<'a>,
 }

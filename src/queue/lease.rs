@@ -1,5 +1,6 @@
 //! Handing out deliveries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tracing::error;
@@ -149,6 +150,7 @@ impl Engine {
             return Ok((id, Step::Done(Next::NotBefore(now + SHORTLY))));
         }
         let pick = shared.lane(id).pick(now);
+        let mut page = None;
         let event = match pick {
             Pick::Nothing => return Ok((id, Step::Done(Next::Nothing))),
             Pick::NotBefore(at) => return Ok((id, Step::Done(Next::NotBefore(at)))),
@@ -159,8 +161,9 @@ impl Engine {
             },
             Pick::Log => {
                 let from = shared.lane(id).position();
-                let page = self.cache().get(from);
-                match page.and_then(|page| self.advance(&mut shared, id, &page)) {
+                page = self.cache().get(from);
+                let here = page.as_deref();
+                match here.and_then(|page| self.advance(&mut shared, id, page)) {
                     Some(event) => event,
                     None if !shared.lane(id).has_unread() => {
                         return Ok((id, Step::Done(Next::NotBefore(now))));
@@ -169,14 +172,17 @@ impl Engine {
                 }
             }
         };
-        let known = read
-            .filter(|(of, _)| *of == event)
-            .map(|(_, entry)| entry.clone());
-        let Some(entry) = known.or_else(|| self.entry_at_hand(event)) else {
-            return Ok((id, Step::Entry(event)));
+        let on_page = page.as_ref().and_then(|page| page.get(event));
+        let known = read.filter(|(of, _)| *of == event).map(|(_, entry)| entry);
+        let at_hand = match on_page.or(known) {
+            Some(entry) => Cow::Borrowed(entry),
+            None => match self.entry_at_hand(event) {
+                Some(entry) => Cow::Owned(entry),
+                None => return Ok((id, Step::Entry(event))),
+            },
         };
         let taken = take(&mut shared, id, pick, event);
-        let lease = self.lease(&mut shared, id, &entry, taken);
+        let lease = self.lease(&mut shared, id, &at_hand, taken);
         Ok((id, Step::Done(Next::Lease(lease))))
     }
 

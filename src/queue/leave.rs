@@ -26,6 +26,7 @@ pub(super) struct Ended {
     pub(super) place: Place,
     pub(super) leased: Leased,
     pub(super) record: Record,
+    pub(super) now: Now,
 }
 
 impl Lane {
@@ -111,10 +112,9 @@ pub(super) fn park(
     lane: &mut Lane,
     ended: Ended,
     at: std::time::Duration,
-    now: Now,
     was_tried: bool,
 ) -> Writes {
-    let event = ended.event;
+    let (event, now) = (ended.event, ended.now);
     let mut record = ended.record;
     let mut writes = leave(lane, ended.place, event);
     if was_tried {

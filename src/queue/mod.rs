@@ -47,6 +47,7 @@ mod page;
 mod path;
 mod pending;
 mod pick;
+mod plain;
 mod read;
 mod record;
 mod recover;

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Reason, State};
+use crate::event::{Event, Facts};
 use crate::queue::chunk::{Damaged, MAX_VALUE};
-use crate::queue::codes;
 use crate::queue::page::Entry;
 use crate::queue::trail::{Trail, TrailV1, cut};
+use crate::queue::{codes, plain};
 
 const VERSION: u8 = 1;
 /// The same, and after it the round of each attempt: of what was sent again.
@@ -28,13 +29,19 @@ pub(super) struct About {
 
 impl About {
     pub(super) fn new(entry: &Entry) -> About {
-        let repo = entry.facts.repo.as_deref();
+        About::of(&entry.event, &entry.facts)
+    }
+
+    pub(super) fn of(event: &Event, facts: &Facts) -> About {
+        let repo = facts.repo.as_deref();
+        let mut summary = facts.summary(&event.name);
+        summary.truncate(cut(&summary, 240).len());
         About {
-            source: entry.event.source.clone(),
-            name: entry.event.name.clone(),
+            source: event.source.clone(),
+            name: event.name.clone(),
             repo: repo.map(|repo| cut(repo, 200).to_owned()),
-            summary: cut(&entry.facts.summary(&entry.event.name), 240).to_owned(),
-            received: entry.event.received,
+            summary,
+            received: event.received,
         }
     }
 
@@ -97,13 +104,16 @@ impl Record {
     /// At most [`MAX_VALUE`] bytes; what does not fit loses detail.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut value = self.write();
+        if value.len() <= MAX_VALUE {
+            return value;
+        }
         let mut smaller = self.clone();
         for _ in 0..100 {
+            smaller.trail.shrink(value.len() - MAX_VALUE);
+            value = smaller.write();
             if value.len() <= MAX_VALUE {
                 break;
             }
-            smaller.trail.shrink(value.len() - MAX_VALUE);
-            value = smaller.write();
         }
         value
     }
@@ -113,11 +123,11 @@ impl Record {
             state: codes::of_state(self.state),
             reason: self.reason.map(codes::of_reason),
             round: self.round,
-            route: self.route.as_ref().map(|route| cut(route, 200).to_owned()),
-            source: cut(&self.about.source, 100).to_owned(),
-            name: cut(&self.about.name, 100).to_owned(),
-            repo: self.about.repo.clone(),
-            summary: self.about.summary.clone(),
+            route: self.route.as_ref().map(|route| cut(route, 200)),
+            source: cut(&self.about.source, 100),
+            name: cut(&self.about.name, 100),
+            repo: self.about.repo.as_deref(),
+            summary: &self.about.summary,
             received: self.about.received.0,
             settled: self.settled.map(|time| time.0),
             not_before: self.not_before.map(|time| time.0),
@@ -125,19 +135,16 @@ impl Record {
             trail: TrailV1::from(&self.trail),
             sent: self.sent,
         };
-        let attempts = self.trail.attempts.iter();
-        let rounds: Vec<u32> = attempts.map(|attempt| attempt.round).collect();
-        // Writing plain data to memory cannot fail.
-        match rounds.iter().all(|round| *round == 1) {
-            true => postcard::to_extend(&stored, vec![VERSION]),
-            false => postcard::to_extend(&(stored, rounds), vec![WITH_ROUNDS]),
+        let rounds = self.trail.attempts.iter().map(|attempt| attempt.round);
+        if rounds.clone().all(|round| round == 1) {
+            return plain::write(VERSION, &stored);
         }
-        .unwrap_or_default()
+        plain::write(WITH_ROUNDS, &(stored, rounds.collect::<Vec<u32>>()))
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<Record, Damaged> {
         let (version, rest) = value.split_first().ok_or(Damaged)?;
-        let (stored, rounds): (RecordV1, Vec<u32>) = match *version {
+        let (stored, rounds): (RecordV1<'_>, Vec<u32>) = match *version {
             VERSION => (postcard::from_bytes(rest).map_err(|_| Damaged)?, Vec::new()),
             WITH_ROUNDS => postcard::from_bytes(rest).map_err(|_| Damaged)?,
             _ => return Err(Damaged),
@@ -154,8 +161,8 @@ impl Record {
             about: About {
                 source: stored.source.into(),
                 name: stored.name.into(),
-                repo: stored.repo,
-                summary: stored.summary,
+                repo: stored.repo.map(Into::into),
+                summary: stored.summary.into(),
                 received: Timestamp(stored.received),
             },
             settled: stored.settled.map(Timestamp),
@@ -187,8 +194,7 @@ impl ParkedNote {
             not_before: self.not_before.0,
             failing: self.failing.map(FailingV1::from),
         };
-        // Writing plain data to memory cannot fail.
-        postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default()
+        plain::write(VERSION, &stored)
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<ParkedNote, Damaged> {
@@ -207,20 +213,23 @@ impl ParkedNote {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RecordV1 {
+struct RecordV1<'a> {
     state: u8,
     reason: Option<u8>,
     round: u32,
-    route: Option<String>,
-    source: String,
-    name: String,
-    repo: Option<String>,
-    summary: String,
+    #[serde(borrow)]
+    route: Option<&'a str>,
+    source: &'a str,
+    name: &'a str,
+    #[serde(borrow)]
+    repo: Option<&'a str>,
+    summary: &'a str,
     received: i64,
     settled: Option<i64>,
     not_before: Option<i64>,
     failing: Option<FailingV1>,
-    trail: TrailV1,
+    #[serde(borrow)]
+    trail: TrailV1<'a>,
     sent: u32,
 }
 

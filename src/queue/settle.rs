@@ -43,6 +43,7 @@ impl Engine {
             place,
             leased,
             record,
+            now,
         };
         let settlement = match shared.lane(lane).is_outdated(&lease.token, &settlement) {
             true => Settlement::Defer {
@@ -107,6 +108,7 @@ impl Engine {
             place: Place::Log,
             leased,
             record,
+            now: self.now(),
         };
         self.finish(&mut shared, ended, State::Dead, Some(reason));
         self.wake(&mut shared, lane);
@@ -145,6 +147,7 @@ impl Engine {
             place,
             leased: NOBODY,
             record,
+            now: self.now(),
         };
         self.finish(&mut shared, ended, State::Dead, Some(Reason::Damaged));
     }
@@ -157,21 +160,24 @@ impl Engine {
         {
             return record;
         }
-        let out = shared.lane(token.lane).out.get(&token.event);
-        let trail = out.map(|out| out.trail.clone()).unwrap_or_default();
+        // If it goes on waiting there, it gets it back.
+        let out = shared.lane(token.lane).out.get_mut(&token.event);
+        let out = out.filter(|_| token.place == Place::Log);
+        let trail = out.map(|out| std::mem::take(&mut out.trail));
+        let about = About::of(&lease.event, &token.facts);
         Record {
-            trail,
-            ..Record::waiting(token.about.clone(), lease.route.clone(), lease.round)
+            trail: trail.unwrap_or_default(),
+            ..Record::waiting(about, lease.route.clone(), lease.round)
         }
     }
 
     fn finish(&self, shared: &mut Shared, ended: Ended, state: State, reason: Option<Reason>) {
-        let now = self.now();
         let Ended {
             lane,
             event,
             place,
             mut record,
+            now,
             ..
         } = ended;
         let before = (place != Place::Log).then_some(State::Waiting);
@@ -196,7 +202,7 @@ impl Engine {
         wait: Option<std::time::Duration>,
         was_tried: bool,
     ) {
-        let now = self.now();
+        let now = ended.now;
         let at = wait.map_or(now.elapsed, |wait| now.elapsed + wait);
         let lane = shared.lane(ended.lane);
         let parks = match ended.place {
@@ -208,7 +214,7 @@ impl Engine {
         };
         let mut writes = Writes::new();
         if parks {
-            writes = park(lane, ended, at, now, was_tried);
+            writes = park(lane, ended, at, was_tried);
         } else if lane.goes_back_aside(ended.event) {
             // Its range was left behind while it was under way.
         } else if let Some(out) = lane.out.get_mut(&ended.event) {

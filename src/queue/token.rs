@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::delivery::DeliveryId;
-use crate::event::EventId;
+use crate::event::{EventId, Facts};
 use crate::queue::Lease;
 use crate::queue::engine::{Engine, Shared};
 use crate::queue::key::LaneId;
 use crate::queue::lane::{Lane, Leased};
 use crate::queue::page::Entry;
-use crate::queue::record::{About, Failing};
+use crate::queue::record::Failing;
 
 /// What the engine needs to find a lease again. Dropped, it gives the lease back.
 pub(crate) struct LeaseToken {
@@ -17,7 +17,7 @@ pub(crate) struct LeaseToken {
     pub(super) lane: LaneId,
     pub(super) serial: u64,
     pub(super) place: Place,
-    pub(super) about: About,
+    pub(super) facts: Arc<Facts>,
     pub(super) is_settled: bool,
     pub(super) event: u64,
     /// The settings it is attempted with, if that was said.
@@ -108,7 +108,7 @@ impl Engine {
                 lane: id,
                 serial: leased.serial,
                 place,
-                about: About::new(entry),
+                facts: entry.facts.clone(),
                 is_settled: false,
                 event,
                 settings: None,

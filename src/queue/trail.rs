@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::delivery::{Attempt, Trace};
-use crate::queue::codes;
+use crate::queue::{codes, plain};
 
 /// At most so many entries are kept; older ones are folded together.
 const ENTRIES: usize = 16;
@@ -122,18 +122,21 @@ pub(super) fn cut(text: &str, most: usize) -> &str {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct TrailV1 {
+pub(super) struct TrailV1<'a> {
     tries: u32,
     answered: u32,
-    attempts: Vec<AttemptV1>,
-    answer: Vec<u8>,
-    template: String,
-    fingerprint: String,
-    fallback: Option<String>,
+    #[serde(borrow)]
+    attempts: Vec<AttemptV1<'a>>,
+    #[serde(serialize_with = "plain::bytes")]
+    answer: &'a [u8],
+    template: &'a str,
+    fingerprint: &'a str,
+    #[serde(borrow)]
+    fallback: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct AttemptV1 {
+struct AttemptV1<'a> {
     id: u64,
     count: u32,
     first: i64,
@@ -141,11 +144,11 @@ struct AttemptV1 {
     duration_ms: u32,
     status: Option<u16>,
     reason: u8,
-    verdict: String,
+    verdict: &'a str,
 }
 
-impl From<&Trail> for TrailV1 {
-    fn from(trail: &Trail) -> TrailV1 {
+impl<'a> From<&'a Trail> for TrailV1<'a> {
+    fn from(trail: &'a Trail) -> TrailV1<'a> {
         let attempts = trail.attempts.iter().map(|attempt| AttemptV1 {
             id: attempt.id,
             count: attempt.count,
@@ -154,22 +157,22 @@ impl From<&Trail> for TrailV1 {
             duration_ms: attempt.duration_ms,
             status: attempt.status,
             reason: codes::of_reason(attempt.reason),
-            verdict: attempt.verdict.clone(),
+            verdict: &attempt.verdict,
         });
         TrailV1 {
             tries: trail.tries,
             answered: trail.answered,
             attempts: attempts.collect(),
-            answer: trail.answer.clone(),
-            template: trail.template.clone(),
-            fingerprint: trail.fingerprint.clone(),
-            fallback: trail.fallback.clone(),
+            answer: &trail.answer,
+            template: &trail.template,
+            fingerprint: &trail.fingerprint,
+            fallback: trail.fallback.as_deref(),
         }
     }
 }
 
-impl From<TrailV1> for Trail {
-    fn from(stored: TrailV1) -> Trail {
+impl From<TrailV1<'_>> for Trail {
+    fn from(stored: TrailV1<'_>) -> Trail {
         let attempts = stored.attempts.into_iter().map(|attempt| Attempt {
             id: attempt.id,
             count: attempt.count,
@@ -179,16 +182,16 @@ impl From<TrailV1> for Trail {
             duration_ms: attempt.duration_ms,
             status: attempt.status,
             reason: codes::reason(attempt.reason),
-            verdict: attempt.verdict,
+            verdict: attempt.verdict.into(),
         });
         Trail {
             tries: stored.tries,
             answered: stored.answered,
             attempts: attempts.collect(),
-            answer: stored.answer,
-            template: stored.template,
-            fingerprint: stored.fingerprint,
-            fallback: stored.fallback,
+            answer: stored.answer.into(),
+            template: stored.template.into(),
+            fingerprint: stored.fingerprint.into(),
+            fallback: stored.fallback.map(Into::into),
             sent: None,
         }
     }

@@ -168,7 +168,7 @@ impl Courier {
         self.post(errand, outgoing, &message, notes).await
     }
 
-    fn request(&self, errand: Errand<'_>, message: &Bytes) -> Option<Outgoing> {
+    fn request<'a>(&self, errand: Errand<'a>, message: &Bytes) -> Option<Outgoing<'a>> {
         let now = self.clock.now();
         request::build(errand, message, now)
     }
@@ -177,7 +177,7 @@ impl Courier {
     async fn post(
         &self,
         errand: Errand<'_>,
-        outgoing: Outgoing,
+        outgoing: Outgoing<'_>,
         message: &Bytes,
         notes: &mut Notes,
     ) -> Judgement {

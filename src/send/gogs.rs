@@ -1,7 +1,5 @@
 //! Gogs' own format: the body and its signatures as Gogs sends them, and what answers mean.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -15,31 +13,38 @@ use crate::event::Event;
 use crate::send::transport::Answer;
 use crate::send::verdict::{self, Judgement, Verdict};
 
+/// So many headers a request has at most.
+const HEADERS: usize = 12;
+const GOGS_EVENT: HeaderName = HeaderName::from_static("x-gogs-event");
+const GITHUB_EVENT: HeaderName = HeaderName::from_static("x-github-event");
+const GOGS_SIGNATURE: HeaderName = HeaderName::from_static("x-gogs-signature");
+const HUB_SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
+const ALGORITHM: &[u8] = b"sha256=";
+
 /// The body for a JSON text, in the destination's content type, and its headers.
 ///
 /// `X-Gogs-Signature` is over the JSON text, and empty without a secret, as Gogs has it;
 /// `X-Hub-Signature-256` is over the raw body.
 pub fn request(destination: &Gogs, event: &Event, json: &Bytes) -> (HeaderMap, Bytes) {
     let (content_type, body) = wrapped(destination.content_type, json);
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(CONTENT_TYPE, content_type);
     let name = event_name(event);
-    headers.insert(HeaderName::from_static("x-gogs-event"), name.clone());
-    headers.insert(HeaderName::from_static("x-github-event"), name);
-    let signature = HeaderName::from_static("x-gogs-signature");
+    headers.insert(GOGS_EVENT, name.clone());
+    headers.insert(GITHUB_EVENT, name);
     match &destination.secret {
         Some(secret) => {
-            let over_json = hex_hmac(secret, json);
+            let over_json = signature(secret, json);
             let over_body = match destination.content_type {
-                ContentType::Json => Cow::Borrowed(&over_json),
-                ContentType::Form => Cow::Owned(hex_hmac(secret, &body)),
+                ContentType::Json => over_json.clone(),
+                ContentType::Form => signature(secret, &body),
             };
-            let hub = HeaderName::from_static("x-hub-signature-256");
-            headers.insert(hub, hex_value(&format!("sha256={over_body}")));
-            headers.insert(signature, hex_value(&over_json));
+            headers.insert(HUB_SIGNATURE, text_value(over_body));
+            let digits = over_json.slice(ALGORITHM.len()..);
+            headers.insert(GOGS_SIGNATURE, text_value(digits));
         }
         None => {
-            headers.insert(signature, HeaderValue::from_static(""));
+            headers.insert(GOGS_SIGNATURE, HeaderValue::from_static(""));
         }
     }
     (headers, body)
@@ -98,8 +103,20 @@ fn form(json: &[u8]) -> Bytes {
     body.into()
 }
 
-fn hex_hmac(secret: &SecretString, message: &[u8]) -> String {
-    hex::encode(hmac_sha256(secret.expose_secret().as_bytes(), message))
+/// `sha256=` and the HMAC in hexadecimal.
+fn signature(secret: &SecretString, message: &[u8]) -> Bytes {
+    let mac = hmac_sha256(secret.expose_secret().as_bytes(), message);
+    let mut text = [0; ALGORITHM.len() + 64];
+    let (name, digits) = text.split_at_mut(ALGORITHM.len());
+    name.copy_from_slice(ALGORITHM);
+    // There is room for each digit.
+    let _cannot_fail = hex::encode_to_slice(mac, digits);
+    Bytes::copy_from_slice(&text)
+}
+
+/// A signature is always a header's value.
+fn text_value(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Hexadecimal digits are always a header's value.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Uri;
 use hyper::client::conn::http1::SendRequest;
 
 /// The near end of a connection: takes one request at a time.
@@ -17,13 +16,13 @@ const MOST: usize = 16;
 /// Unused for so long, a connection is not used again.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// Kept connections by scheme, host and port. Cheap to clone.
+/// Kept connections by origin: scheme, host and port, as the URL parser writes them. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    idle: HashMap<Uri, Vec<Idle>>,
+    idle: HashMap<Box<str>, Vec<Idle>>,
     swept: Duration,
 }
 
@@ -40,7 +39,7 @@ impl Idle {
 
 impl Pool {
     /// The connection used last. The other side may be closing it at this moment.
-    pub(crate) fn take(&self, origin: &Uri, now: Duration) -> Option<Sender> {
+    pub(crate) fn take(&self, origin: &str, now: Duration) -> Option<Sender> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = kept.idle.get_mut(origin)?;
         while let Some(last) = idle.pop() {
@@ -52,7 +51,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last answer was read to its end.
-    pub(crate) fn keep(&self, origin: &Uri, sender: Sender, now: Duration) {
+    pub(crate) fn keep(&self, origin: &str, sender: Sender, now: Duration) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = &mut *kept;
         if now.saturating_sub(kept.swept) >= IDLE_FOR {
@@ -62,9 +61,11 @@ impl Pool {
             }
             kept.idle.retain(|_, idle| !idle.is_empty());
         }
-        let idle = kept.idle.entry(origin.clone()).or_default();
-        if idle.len() < MOST {
-            idle.push(Idle { sender, since: now });
+        let one = Idle { sender, since: now };
+        match kept.idle.get_mut(origin) {
+            Some(idle) if idle.len() < MOST => idle.push(one),
+            Some(_) => {}
+            None => drop(kept.idle.insert(origin.into(), vec![one])),
         }
     }
 }

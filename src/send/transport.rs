@@ -1,6 +1,7 @@
 //! The only place that dials, and only where `egress` lets it. Follows no redirects, knows no proxy
 //! but that of relay.yaml, speaks HTTP/1.1, and reads at most 64 KiB of an answer.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,8 +15,9 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::rt::Executor;
 use hyper::{Method, Response, Uri};
 use hyper_util::rt::TokioExecutor;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 use tower_service::Service;
+use url::{Position, Url};
 
 use crate::clock::Clock;
 use crate::delivery::Reason;
@@ -120,18 +122,25 @@ impl Transport {
         let judged = links.egress.judge_url(request.reach, request.url);
         judged.map_err(Failure::Forbidden)?;
         let link = links.link(request.reach, request.trust);
-        let (origin, mut request) = prepare(request)?;
-        let flooded = count_preliminary(&mut request);
+        let bare = without_credentials(request.url);
+        let origin = &bare[..Position::BeforePath];
+        let mut request = prepare(request, &bare)?;
+        let flood = count_preliminary(&mut request);
         let mut begun = None;
         // Boxed, because whoever awaits a future moves it, and this one is large.
         let exchange = Box::pin(async {
-            let sent = flooded.run_until_cancelled(self.send(link, &origin, request));
-            let endless = || trouble(Reason::Reset, "preliminary answers (1xx) without end");
-            let (sender, response) = sent.await.ok_or_else(endless)??;
+            let sent = tokio::select! {
+                biased;
+                sent = self.send(link, origin, request) => sent,
+                () = flood.over.notified() => {
+                    Err(trouble(Reason::Reset, "preliminary answers (1xx) without end"))
+                }
+            };
+            let (sender, response) = sent?;
             let (head, body) = response.into_parts();
             let begun = begun.insert(Begun::new(head));
             if begun.read(body, most).await {
-                link.pool.keep(&origin, sender, self.clock.elapsed());
+                link.pool.keep(origin, sender, self.clock.elapsed());
             }
             Ok(())
         });
@@ -150,7 +159,7 @@ impl Transport {
     async fn send(
         &self,
         link: &Link,
-        origin: &Uri,
+        origin: &str,
         mut request: Outgoing,
     ) -> Result<Sent, Failure> {
         while let Some(mut sender) = link.pool.take(origin, self.clock.elapsed()) {
@@ -174,11 +183,12 @@ impl Transport {
     }
 }
 
-async fn connect(link: &Link, origin: &Uri) -> Result<Sender, Failure> {
+async fn connect(link: &Link, origin: &str) -> Result<Sender, Failure> {
+    let origin: Uri = origin.parse().map_err(|_| undiallable())?;
     let mut connector = link.connector.clone();
     let ready = poll_fn(|context| connector.poll_ready(context)).await;
     ready.map_err(|error| undialled(&*error))?;
-    let dialled = connector.call(origin.clone()).await;
+    let dialled = connector.call(origin).await;
     let stream = dialled.map_err(|error| undialled(&*error))?;
     let mut builder = http1::Builder::new();
     builder.title_case_headers(true);
@@ -245,47 +255,55 @@ impl Begun {
     }
 }
 
-/// Scheme, host and port, and the request as it goes over a connection to there.
-fn prepare(request: Request<'_>) -> Result<(Uri, Outgoing), Failure> {
-    let unusable = || Failure::Trouble {
+fn undiallable() -> Failure {
+    Failure::Trouble {
         reason: Reason::Dns,
         words: "the URL has no host that can be dialled".into(),
-    };
-    let mut headers = request.headers;
-    // A name and password in the URL become a header, as Gogs itself does it.
-    let uri: Uri = match basic_credentials(request.url) {
-        None => request.url.as_str().parse(),
-        Some(value) => {
-            headers.insert(AUTHORIZATION, value);
-            let mut bare = request.url.clone();
-            let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
-            bare.as_str().parse()
-        }
     }
-    .map_err(|_| unusable())?;
-    let mut origin = uri.into_parts();
-    let authority = origin.authority.as_ref().ok_or_else(unusable)?;
-    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unusable())?;
-    headers.insert(HOST, host);
-    let root = hyper::http::uri::PathAndQuery::from_static("/");
-    let path = origin.path_and_query.replace(root);
-    let origin = Uri::from_parts(origin).map_err(|_| unusable())?;
-    let mut prepared = hyper::Request::new(Full::new(request.body));
-    *prepared.method_mut() = request.method;
-    *prepared.uri_mut() = path.map(Uri::from).unwrap_or_default();
-    *prepared.headers_mut() = headers;
-    Ok((origin, prepared))
 }
 
-/// Counts what comes before the answer; hyper would read on for ever. Cancelled when it is too
-/// much.
-fn count_preliminary(request: &mut Outgoing) -> CancellationToken {
-    let flooded = CancellationToken::new();
-    let (cancel, count) = (flooded.clone(), AtomicUsize::new(0));
+fn without_credentials(url: &Url) -> Cow<'_, Url> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Cow::Borrowed(url);
+    }
+    let mut bare = url.clone();
+    let _cannot_fail = bare.set_username("").and_then(|()| bare.set_password(None));
+    Cow::Owned(bare)
+}
+
+/// The request as it goes over a connection to its URL's origin.
+fn prepare(request: Request<'_>, bare: &Url) -> Result<Outgoing, Failure> {
+    let mut headers = request.headers;
+    // A name and password in the URL become a header, as Gogs itself does it.
+    if let Some(value) = basic_credentials(request.url) {
+        headers.insert(AUTHORIZATION, value);
+    }
+    let host = HeaderValue::from_str(&bare[Position::BeforeHost..Position::AfterPort]);
+    headers.insert(HOST, host.map_err(|_| undiallable())?);
+    let path = &bare[Position::BeforePath..Position::AfterQuery];
+    let mut prepared = hyper::Request::new(Full::new(request.body));
+    *prepared.method_mut() = request.method;
+    *prepared.uri_mut() = path.parse().map_err(|_| undiallable())?;
+    *prepared.headers_mut() = headers;
+    Ok(prepared)
+}
+
+/// What came before the answer.
+#[derive(Default)]
+struct Flood {
+    count: AtomicUsize,
+    /// It was too much.
+    over: Notify,
+}
+
+/// Counts what comes before the answer; hyper would read on for ever.
+fn count_preliminary(request: &mut Outgoing) -> Arc<Flood> {
+    let flood = Arc::new(Flood::default());
+    let counted = flood.clone();
     hyper::ext::on_informational(request, move |_| {
-        if count.fetch_add(1, Ordering::Relaxed) >= PRELIMINARY {
-            cancel.cancel();
+        if counted.count.fetch_add(1, Ordering::Relaxed) >= PRELIMINARY {
+            counted.over.notify_one();
         }
     });
-    flooded
+    flood
 }

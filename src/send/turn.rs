@@ -20,10 +20,22 @@ pub struct Turns {
 }
 
 /// A place in the line for a turn.
-pub struct InLine(Pin<Box<dyn Future<Output = Place> + Send>>);
+pub struct InLine(Standing);
+
+enum Standing {
+    First(OwnedSemaphorePermit),
+    Behind(Pin<Box<dyn Future<Output = Place> + Send>>),
+}
 
 /// Nothing, if places were no longer given.
 type Place = Option<OwnedSemaphorePermit>;
+
+impl InLine {
+    /// Whether nobody stands before it, so that its turn is taken without waiting.
+    pub(crate) fn is_first(&self) -> bool {
+        matches!(self.0, Standing::First(_))
+    }
+}
 
 /// Held while one request is under way.
 pub struct Turn {
@@ -48,6 +60,10 @@ impl Turns {
 
     /// Takes a place in the line at once: whoever lines up later has its turn later.
     pub fn line_up(&self) -> InLine {
+        // It gives none while somebody waits for one.
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return InLine(Standing::First(place));
+        }
         // Without a budget, or of many that line up together some would not be in it yet.
         let waiting = tokio::task::unconstrained(self.places.clone().acquire_owned());
         let mut waiting = Box::pin(waiting);
@@ -55,8 +71,9 @@ impl Turns {
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
         InLine(match first {
-            Poll::Ready(place) => Box::pin(ready(place.ok())),
-            Poll::Pending => Box::pin(async { waiting.await.ok() }),
+            Poll::Ready(Ok(place)) => Standing::First(place),
+            Poll::Ready(Err(_)) => Standing::Behind(Box::pin(ready(None))),
+            Poll::Pending => Standing::Behind(Box::pin(async { waiting.await.ok() })),
         })
     }
 
@@ -77,7 +94,10 @@ impl Turns {
         line: InLine,
         bucket: Option<&BucketKey>,
     ) -> Result<Turn, Duration> {
-        let place = line.0.await;
+        let place = match line.0 {
+            Standing::First(place) => Some(place),
+            Standing::Behind(waiting) => waiting.await,
+        };
         let taken = self.clock.elapsed();
         if let Some(bucket) = bucket {
             self.pacer.take(bucket, taken)?;

@@ -40,6 +40,26 @@ pub(crate) struct Worker {
     pub(crate) stop: CancellationToken,
 }
 
+/// Where a lane delivers to by one set of settings, and what follows from that for every delivery.
+struct Aim<'a> {
+    settings: &'a Arc<Settings>,
+    destination: &'a Destination,
+    bucket: Option<BucketKey>,
+    fingerprint: u64,
+}
+
+impl<'a> Aim<'a> {
+    fn of(settings: &'a Arc<Settings>, lane: &str) -> Option<Aim<'a>> {
+        let destination = settings.of_lane(lane)?;
+        Some(Aim {
+            settings,
+            destination,
+            bucket: BucketKey::of(destination),
+            fingerprint: destination.settings(),
+        })
+    }
+}
+
 impl Worker {
     /// After an error of the queue, or a bug, a lane rests so long.
     pub(crate) const PAUSE: Duration = Duration::from_secs(1);
@@ -50,43 +70,53 @@ impl Worker {
     /// Delivers until there is nothing to send now, or no more may be taken. `line` is its place
     /// in the line for its first turn.
     pub(crate) async fn work(self: Arc<Self>, name: Arc<str>, line: InLine) -> Rest {
-        let turns = self.courier.turns();
         let mut line = Some(line);
-        let mut room = Room::none();
         loop {
             let settings = self.settings.borrow().clone();
-            let Some(destination) = settings.of_lane(&name) else {
+            let Some(aim) = Aim::of(&settings, &name) else {
                 return Rest::Idle;
             };
-            let bucket = BucketKey::of(destination);
+            if let Some(rest) = self.work_by(&aim, &name, &mut line).await {
+                return rest;
+            }
+        }
+    }
+
+    /// The same, but ends with nothing when the settings were replaced.
+    async fn work_by(
+        &self,
+        aim: &Aim<'_>,
+        name: &Arc<str>,
+        line: &mut Option<InLine>,
+    ) -> Option<Rest> {
+        let turns = self.courier.turns();
+        let mut room = Room::none();
+        loop {
             let line = line.take().unwrap_or_else(|| turns.line_up());
-            let taking = turns.take_after(line, bucket.as_ref());
-            let taken = self.stop.run_until_cancelled(taking);
-            let turn = match taken.await {
-                None => return Rest::Idle,
-                Some(Err(again)) => return Rest::Until(again),
+            let turn = match self.turn(line, aim).await {
+                None => return Some(Rest::Idle),
+                Some(Err(again)) => return Some(Rest::Until(again)),
                 Some(Ok(turn)) => turn,
             };
-            if !Arc::ptr_eq(&settings, &self.settings.borrow()) {
-                // They were replaced while it waited.
-                turns.give_back(bucket.as_ref(), turn);
-                continue;
+            if !Arc::ptr_eq(aim.settings, &self.settings.borrow()) {
+                turns.give_back(aim.bucket.as_ref(), turn);
+                return None;
             }
-            let next = self.queue.next_within(&name, &room).await;
+            let next = self.queue.next_within(name, &room).await;
             room = Room::none();
             let rest = match next {
                 // The lane was renamed. Given back, it goes to a worker that knows the name.
-                Ok(Next::Lease(lease)) if lease.id.destination != name => Rest::Idle,
+                Ok(Next::Lease(lease)) if lease.id.destination != *name => Rest::Idle,
                 Ok(Next::Lease(lease)) => {
-                    self.deliver(*lease, &settings, destination, turn).await;
+                    self.deliver(*lease, aim, turn).await;
                     continue;
                 }
                 Ok(Next::Large(bytes)) => {
                     // Whoever waits for room keeps nobody from a turn.
-                    turns.give_back(bucket.as_ref(), turn);
+                    turns.give_back(aim.bucket.as_ref(), turn);
                     match self.room(bytes).await {
                         Some(made) => room = made,
-                        None => return Rest::Idle,
+                        None => return Some(Rest::Idle),
                     }
                     continue;
                 }
@@ -96,8 +126,19 @@ impl Worker {
                 }
                 Err(_) => Rest::Until(self.clock.elapsed() + Worker::PAUSE),
             };
-            turns.give_back(bucket.as_ref(), turn);
-            return rest;
+            turns.give_back(aim.bucket.as_ref(), turn);
+            return Some(rest);
+        }
+    }
+
+    /// Its turn, or when to ask again, unless the relay stops before.
+    async fn turn(&self, line: InLine, aim: &Aim<'_>) -> Option<Result<Turn, Duration>> {
+        let is_first = line.is_first();
+        let taking = self.courier.turns().take_after(line, aim.bucket.as_ref());
+        match is_first {
+            true if self.stop.is_cancelled() => None,
+            true => Some(taking.await),
+            false => self.stop.run_until_cancelled(taking).await,
         }
     }
 
@@ -116,16 +157,10 @@ impl Worker {
     }
 
     /// One attempt, and what follows from it.
-    async fn deliver(
-        &self,
-        mut lease: Lease,
-        settings: &Settings,
-        destination: &Destination,
-        turn: Turn,
-    ) {
-        lease.attempted_with(destination.settings());
-        let outcome = self.attempt(&lease, settings, destination, turn).await;
-        let settlement = self.settlement(&lease, destination, &outcome);
+    async fn deliver(&self, mut lease: Lease, aim: &Aim<'_>, turn: Turn) {
+        lease.attempted_with(aim.fingerprint);
+        let outcome = self.attempt(&lease, aim, turn).await;
+        let settlement = self.settlement(&lease, aim.destination, &outcome);
         self.tell(&lease, &outcome, &settlement);
         let counts = outcome.trace.status.is_some_and(verdict::counts_for_poison);
         let deferred = matches!(settlement, Settlement::Defer { .. });
@@ -133,23 +168,17 @@ impl Worker {
         let head = look.then(|| lease.id.clone());
         self.queue.settle(lease, settlement, Some(outcome.trace));
         if let Some(head) = head {
-            self.look_past_head(&head, settings, destination).await;
+            self.look_past_head(&head, aim).await;
         }
     }
 
-    async fn attempt(
-        &self,
-        lease: &Lease,
-        settings: &Settings,
-        destination: &Destination,
-        turn: Turn,
-    ) -> Outcome {
+    async fn attempt(&self, lease: &Lease, aim: &Aim<'_>, turn: Turn) -> Outcome {
         let errand = Errand {
             event: &lease.event,
             id: lease.id.event,
-            destination,
-            templates: &settings.templates,
-            hub: settings.voice(),
+            destination: aim.destination,
+            templates: &aim.settings.templates,
+            hub: aim.settings.voice(),
         };
         let outcome = self.courier.attempt(errand, turn).await;
         tracing::debug!(
@@ -200,14 +229,8 @@ impl Worker {
 
     /// Tries the delivery behind a head that never passes. If it passes, the head is poison; if
     /// not, the destination is a wall, and the lane waits.
-    async fn look_past_head(
-        &self,
-        head: &DeliveryId,
-        settings: &Settings,
-        destination: &Destination,
-    ) {
-        let lane = &head.destination;
-        let bucket = BucketKey::of(destination);
+    async fn look_past_head(&self, head: &DeliveryId, aim: &Aim<'_>) {
+        let (lane, bucket) = (&head.destination, &aim.bucket);
         let mut room = Room::none();
         loop {
             let turns = self.courier.turns();
@@ -228,7 +251,7 @@ impl Worker {
                 _ => return turns.give_back(bucket.as_ref(), turn),
             };
             room = Room::none();
-            let outcome = self.attempt(&lease, settings, destination, turn).await;
+            let outcome = self.attempt(&lease, aim, turn).await;
             match outcome.verdict {
                 Verdict::Delivered => {
                     let trace = Some(outcome.trace);

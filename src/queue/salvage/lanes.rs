@@ -88,7 +88,7 @@ impl Rebuild<'_> {
     }
 
     pub(super) fn write_lanes(&mut self) -> anyhow::Result<()> {
-        let mut names: Vec<String> = Vec::new();
+        let mut names: Vec<Arc<str>> = Vec::new();
         for (id, lane) in std::mem::take(&mut self.lanes) {
             let is_unknown = lane.value.is_none() && id != 0;
             let (dead, history) = (lane.dead, lane.history);
@@ -106,12 +106,12 @@ impl Rebuild<'_> {
             // A lane without a name waits for a new destination.
             let is_named = !value.destination.is_empty();
             if is_named && names.contains(&value.destination) {
-                value.destination = format!("lost-{id}");
+                value.destination = format!("lost-{id}").into();
             }
             names.push(value.destination.clone());
             if is_named {
                 self.report.lanes.push(SalvagedLane {
-                    destination: value.destination.as_str().into(),
+                    destination: value.destination.clone(),
                     waiting,
                     lost,
                     is_unknown,
@@ -129,7 +129,7 @@ impl Rebuild<'_> {
         let mut value = lane.value.unwrap_or_else(|| {
             let name = lane.name.as_deref();
             LaneValue {
-                destination: name.map_or_else(|| format!("lost-{id}"), str::to_owned),
+                destination: name.map_or_else(|| format!("lost-{id}").into(), Into::into),
                 cursor,
                 held: Some((self.held(lane.in_log), None)),
                 ..LaneValue::default()
