@@ -100,7 +100,7 @@ pub async fn run(
     };
     relay.hooks.tidy_up(&opened.deleted).await;
     let hub = open_hub(&relay, &tracker).await?;
-    send(lanes, &tracker, shutdown.clone(), grace)?;
+    run_lanes(lanes, &tracker, shutdown.clone(), grace)?;
     tracker.spawn(hub.clone().run(shutdown.clone()));
     tracker.spawn(hooks::watch(relay.hooks.clone(), shutdown.clone()));
     let follows = relay.missed.clone();
@@ -171,7 +171,7 @@ fn serve_own_api(
 
 /// Runs the lanes on a thread of their own. Each attempt is a few short steps between waits for the
 /// network: handing them from thread to thread would cost more than they do.
-fn send(
+fn run_lanes(
     lanes: Lanes,
     tracker: &TaskTracker,
     shutdown: CancellationToken,

@@ -77,11 +77,6 @@ pub(super) fn markdown_plain(text: &str) -> String {
 
 /// Keeps Markdown but for what reaches people or hides where a link goes.
 pub(super) fn discord_raw(text: &str) -> String {
-    // The last is the first byte of what is reserved.
-    let may_matter = |byte| matches!(byte, b'\\' | b'<' | b']' | b'(' | 0xef);
-    if !text.bytes().any(may_matter) {
-        return text.to_owned();
-    }
     let text = text.replace(is_reserved, "");
     let mut written = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {

@@ -26,8 +26,10 @@ pub(super) fn cut(text: &mut String, limit: usize, format: Format) {
 
 /// How long a text is in UTF-16 units.
 pub(super) fn length(text: &str) -> usize {
-    // Characters of four bytes are two units.
-    text.chars().count() + text.bytes().filter(|byte| *byte >= 0xf0).count()
+    match text.is_ascii() {
+        true => text.len(),
+        false => text.chars().map(char::len_utf16).sum(),
+    }
 }
 
 /// The end, in bytes, of the longest run of whole units that is not longer than `limit`.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cut::{cut, length};
-use super::{Place, leave_out_bad_url, prune, settle};
+use super::{Place, is_web, leave_out_bad_url, prune, settle};
 use crate::plan::escape::Format;
 
 /// Of the whole body, in bytes.
@@ -89,7 +89,7 @@ fn is_address(name: &str) -> bool {
 }
 
 fn is_taken(text: &str) -> bool {
-    super::is_address(text, URL, |_| true)
+    text.len() <= URL && url::Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 /// A card without a button is refused: it gets one to where all can be seen, or becomes a plain

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cut::{cut, length};
-use super::{Place, colour, dress, is_address, leave_out_bad_url, prune, settle, shorten};
+use super::{Place, colour, dress, is_web, leave_out_bad_url, prune, settle, shorten};
 use crate::destination::Discord;
 use crate::plan::escape::{Format, Label};
 use crate::plan::neutral::discord_raw;
@@ -170,10 +170,11 @@ fn fit_url(holder: &mut Map<String, Value>, name: &str) {
 
 /// Discord refuses the message for an address whose host is a bare name.
 fn is_taken(text: &str) -> bool {
-    is_address(text, URL, |url| {
+    let is_full = |url: url::Url| {
         let host = url.host_str().unwrap_or_default();
-        host.contains('.') || host.starts_with('[')
-    })
+        is_web(&url) && (host.contains('.') || host.starts_with('['))
+    };
+    text.len() <= URL && url::Url::parse(text).is_ok_and(is_full)
 }
 
 /// What no rule above knows, components for example, takes Markdown.

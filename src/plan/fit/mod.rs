@@ -153,28 +153,8 @@ fn leave_out_bad_url(holder: &mut Map<String, Value>, name: &str, is_good: impl 
     }
 }
 
-/// Whether this is an address of the web, not longer than `most` bytes.
-fn is_address(text: &str, most: usize, is_good: impl Fn(&url::Url) -> bool) -> bool {
-    let is_web = |url: &url::Url| matches!(url.scheme(), "http" | "https");
-    text.len() <= most
-        && (is_plain_address(text)
-            || url::Url::parse(text).is_ok_and(|url| is_web(&url) && is_good(&url)))
-}
-
-/// Whether it is one as most are, which no service refuses: others are looked at more closely,
-/// which takes twenty times as long.
-fn is_plain_address(text: &str) -> bool {
-    let mut schemes = ["https://", "http://"].iter();
-    let rest = schemes.find_map(|scheme| text.strip_prefix(scheme));
-    let rest = rest.unwrap_or_default();
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (host, port) = host.split_once(':').unwrap_or((host, "80"));
-    let is_label =
-        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_lowercase());
-    let is_name = || host.len() < 64 && host.contains('.') && host.split('.').all(is_label);
-    let is_host = is_name() || host.parse::<std::net::Ipv4Addr>().is_ok();
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    is_host && is_port && path.bytes().all(|byte| byte.is_ascii_graphic())
+fn is_web(url: &url::Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
 }
 
 /// Puts a setting of the destination in where the template did not write its own.
@@ -187,41 +167,5 @@ fn dress(message: &mut Map<String, Value>, name: &str, setting: Option<&String>)
         && !has_own
     {
         message.insert(name.to_owned(), setting.as_str().into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::is_plain_address;
-
-    proptest! {
-        #[test]
-        fn a_plain_address_is_one(address in "https?://[a-c0-2.:x-]{0,12}(:[0-9+]{0,5})?(/[ -~é]{0,8})?") {
-            if is_plain_address(&address) {
-                let url = url::Url::parse(&address).unwrap();
-                prop_assert!(url.host_str().unwrap().contains('.'));
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_plain() {
-        for plain in [
-            "https://gogs.example.org",
-            "http://127.0.0.1:3000/a?b=%20&c#d",
-        ] {
-            assert!(is_plain_address(plain));
-        }
-        for other in [
-            "ftp://a.b/",
-            "http://h/",
-            "http://u@a.b/",
-            "http://a.b:99999/",
-            "http://1.2/",
-        ] {
-            assert!(!is_plain_address(other));
-        }
     }
 }

@@ -3,9 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cut::cut;
-use super::{
-    Place, colour, dress, is_address, is_nothing, leave_out_bad_url, prune, settle, shorten,
-};
+use super::{Place, colour, dress, is_nothing, is_web, leave_out_bad_url, prune, settle, shorten};
 use crate::destination::Slack;
 use crate::plan::escape::Format;
 
@@ -192,7 +190,7 @@ fn paint(message: &mut Map<String, Value>, own: Option<&str>) {
 }
 
 fn is_taken(text: &str, longest: usize) -> bool {
-    is_address(text, longest, |_| true)
+    text.len() <= longest && url::Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 fn shows_something(message: &Map<String, Value>) -> bool {
